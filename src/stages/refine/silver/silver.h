@@ -1,0 +1,53 @@
+/* Silver: per source table the current rows (silver/<table>) and every version (silver/<table>_history).
+ *
+ * For a range of bronze, in this order for each table: fold the events over the raw row kept in the
+ * state; clean by SQL (sql/silver/<table>.sql, or a generated model); commit quarantine, then history,
+ * then the current table together with the raw state.
+ *
+ *   state   w/<table>\0<key JSON>  -> raw row: epoch, lsn, ordinal, schema id, flags, after JSON
+ *           s/<table>\0<schema id> -> schema record
+ *
+ * Columns of silver/<table>: those of the model, then _key string, _epoch integer, _lsn long,
+ * _ordinal long, _commit_at timestamp. History: the same plus _op string, _valid_from timestamp. */
+#ifndef MILLRACE_STAGES_SILVER_H
+#define MILLRACE_STAGES_SILVER_H
+
+#include "format/change.h"
+#include "format/schema.h"
+#include "lake/keyed.h"
+#include "stages/stage.h"
+
+struct silver;
+struct gold;
+
+/* What gold wants of silver's tables, asked when a table is opened. */
+struct silver_hooks {
+    size_t (*index_columns)(void *arg, const char *table, const char **names, size_t max);
+    bool (*keeps_history)(void *arg, const char *table); /* write h/ entries, see gold.h */
+    keyed_hook *applied;  /* called for every merge of the current table; its arg is struct gold_mark */
+    void *arg;
+};
+
+bool silver_open(struct silver **out, struct flow *flow, struct engine_conn *conn,
+                 const struct silver_hooks *hooks, struct error *err) MUST_CHECK;
+void silver_close(struct silver *s);
+
+/* Applies the bronze rows of one range (RowBinary of change_columns, already in order), then commits
+ * each touched table at `position`. Tables that stand at position already are passed over. */
+bool silver_apply(struct silver *s, struct slice rows, int64_t position, struct error *err) MUST_CHECK;
+struct keyed *silver_table(struct silver *s, const char *table);
+/* The lowest and the highest position of all tables (for recovery); -1 when there are none. */
+int64_t silver_position_least(const struct silver *s);
+int64_t silver_position_most(const struct silver *s);
+/* {"orders":12,"orders_history":9,...} */
+void silver_versions(const struct silver *s, struct buf *json);
+/* Cleans the newest raw image of quarantined keys again ("orders" and a key, or NULL for all). */
+bool silver_replay(struct silver *s, const char *table, const char *key, int64_t position,
+                   size_t *repaired, struct error *err) MUST_CHECK;
+bool silver_upkeep(struct silver *s, struct error *err) MUST_CHECK;
+
+/* For check: cleans raw rows again, without the state: rows in, rows of silver_table's columns out. */
+bool silver_clean_raw(struct silver *s, const char *table, const struct state_snapshot *at,
+                      keyed_each *each, void *arg, struct error *err) MUST_CHECK;
+
+#endif

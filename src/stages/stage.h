@@ -1,0 +1,94 @@
+/* The contract of a stage, and the flow: everything that stages share.
+ *
+ * A stage is one bounded step at its own pace, on one thread: take what is ready in the input, up to a
+ * bound; transform; commit the output with the new position. step returns true with progress or idle,
+ * false with the verdict in err->kind; only the pipeline decides (retry with backoff, stop). */
+#ifndef MILLRACE_STAGES_STAGE_H
+#define MILLRACE_STAGES_STAGE_H
+
+#include "base/config.h"
+#include "base/queue.h"
+#include "base/wake.h"
+#include "state/state.h"
+
+#include <pthread.h>
+
+struct flow;
+
+enum progress { PROGRESS_IDLE, PROGRESS_SOME };
+
+struct stage_ops {
+    const char *name;
+    bool (*open)(struct flow *flow, void **self, struct error *err);
+    /* Waits at most about a second when idle (on its wake), so that stop is noticed. */
+    bool (*step)(void *self, enum progress *out, struct error *err);
+    void (*close)(void *self);
+};
+
+/* Written by the stage, read by serve. Text under the lock, numbers atomic. */
+struct stage_status {
+    pthread_mutex_t lock;
+    char state[64];             /* "copying orders 43 %", "streaming", "waiting for PostgreSQL" */
+    char last_error[512];
+    int64_t last_error_us;      /* wall time; 0: none since start */
+    _Atomic int64_t rows, batches, busy_us, last_commit_us, restarts, lag_us;
+};
+
+void stage_state(struct stage_status *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void stage_failed(struct stage_status *s, const struct error *err);
+
+enum { STAGE_CAPTURE, STAGE_BRONZE, STAGE_REFINE, STAGE_WAREHOUSE, STAGE_COUNT };
+
+/* A position in bronze is version << 16 | slice and means "everything below is taken". A whole version
+ * v is passed by POSITION_AFTER(v). */
+#define POSITION_AFTER(version) (((int64_t)(version) + 1) << 16)
+#define POSITION_VERSION(position) ((int64_t)(position) >> 16)
+
+/* A consistent point that check asks for: bronze ends a commit exactly at cut_lsn, refine ends a range
+ * at that commit and takes a snapshot of the state. Guarded by flow.check_lock. */
+struct check_request {
+    bool hold;                  /* bronze takes no commit while set (bounded by check) */
+    bool held;                  /* bronze says so */
+    uint64_t cut_lsn;           /* 0: none */
+    int64_t cut_version;        /* bronze version that ends at cut_lsn; -1: not yet */
+    struct state_snapshot *snapshot; /* state at that version; NULL: not yet */
+    int64_t batches_version;    /* version of the table `batches` with the row of that range */
+};
+
+struct flow {
+    const struct config *config;
+    char *lake;                     /* <home>/lake */
+    struct state *state;
+    _Atomic bool stopping;
+    struct stage_status status[STAGE_COUNT];
+
+    struct queue changes;           /* struct change_batch *, capture -> bronze */
+    struct wake bronze_wake;        /* capture: something is queued */
+    struct wake refine_wake;        /* bronze: committed */
+    struct wake warehouse_wake;     /* refine: a batch is complete */
+    struct wake capture_wake;       /* bronze: durable_lsn moved */
+
+    _Atomic uint64_t server_lsn;    /* PostgreSQL's write position as last heard */
+    _Atomic uint64_t received_lsn;  /* end of the last transaction that capture handed on */
+    _Atomic uint64_t durable_lsn;   /* bronze holds everything below; capture may confirm it */
+    _Atomic int64_t bronze_version; /* newest committed */
+    _Atomic int64_t refined_position;   /* silver and gold complete below (POSITION_AFTER) */
+    _Atomic int64_t warehouse_position; /* the warehouse shows everything below */
+    _Atomic uint64_t warehouse_lsn;     /* ... which is the source up to here */
+    _Atomic int64_t warehouse_commit_us; /* newest source commit visible in the warehouse */
+    _Atomic bool copy_complete;     /* the first copy is in bronze */
+    _Atomic int32_t epoch;
+
+    pthread_mutex_t check_lock;
+    pthread_cond_t check_changed;
+    struct check_request check;
+
+    /* resync and replay requests from the API: comma-free table names, taken by capture / refine. */
+    struct queue resync_requests;   /* char *, "public.orders" */
+    struct queue replay_requests;   /* char *, "<table>\x1f<key>" or "<table>" for all */
+};
+
+bool flow_init(struct flow *f, const struct config *config, struct error *err) MUST_CHECK;
+void flow_free(struct flow *f);
+
+#endif
