@@ -26,6 +26,7 @@ struct delta_file { /* one live file; strings owned by the holder */
     char *path;                /* as in the log: URI-encoded, relative to the table */
     char *partition;           /* value of the partition column; NULL when none or null */
     char *stats;               /* JSON text or NULL */
+    char *tags;                /* JSON object text or NULL; only other writers set it */
     int64_t size_bytes, modification_ms, rows; /* rows: physical, -1 unknown */
     struct delta_dv dv;
     int64_t added_version;     /* commit that brought this state of the file */
@@ -49,23 +50,40 @@ bool delta_open_or_create(struct delta_table **out, const char *lake, const char
                           struct error *err) MUST_CHECK;
 bool delta_open(struct delta_table **out, const char *lake, const char *name, struct error *err) MUST_CHECK;
 void delta_close(struct delta_table *t);
-/* Takes in commits that others have made. */
+/* Takes in commits that others have made. Pointers to files and columns of the handle live until the
+ * next refresh or commit. */
 bool delta_refresh(struct delta_table *t, struct error *err) MUST_CHECK;
 
 const char *delta_name(const struct delta_table *t);
 const char *delta_folder(const struct delta_table *t); /* absolute */
 int64_t delta_version(const struct delta_table *t);
 const struct columns *delta_columns(const struct delta_table *t);
+/* The columns without the partition column: what the Parquet files hold, in the same order. */
+const struct columns *delta_file_columns(const struct delta_table *t);
 int64_t delta_txn(const struct delta_table *t, const char *app_id); /* -1: none */
 size_t delta_file_count(const struct delta_table *t);
 const struct delta_file *delta_file_at(const struct delta_table *t, size_t i);
 const struct delta_file *delta_file_find(const struct delta_table *t, const char *path);
 int64_t delta_row_count(const struct delta_table *t); /* rows minus deletion vectors */
+/* Absolute path of the file on disk (the log's path is URI-encoded): for SQL file('...'). */
+void delta_put_file_path(const struct delta_table *t, const struct delta_file *f, struct buf *out);
+/* Structure for reading data files by file(path, 'Parquet', structure): as columns_clickhouse, but
+ * dates as Int32, whose RowBinary is the same and which has no range. Add
+ * input_format_parquet_allow_missing_columns=1: older files lack newer columns. */
+void delta_read_structure(const struct columns *columns, struct buf *out);
 
-/* One commit of the past: its time, operation, txn and the files it added with dataChange=true. */
+struct delta_txn {
+    char *app_id;
+    int64_t version;
+};
+
+/* One commit of the past: its time, operation, txns and the files it added with dataChange=true. */
 struct delta_history_entry {
     int64_t version, timestamp_ms;
     char *operation, *user_metadata;
+    char *commit_id;           /* commitInfo.txnId, see delta_commit_id; NULL when it has none */
+    struct delta_txn *txns;
+    size_t txn_count;
     struct delta_file *added;
     size_t added_count;
 };
@@ -90,6 +108,11 @@ bool delta_read_vector(const struct delta_table *t, const struct delta_dv *dv, u
  * publishes, refreshes the handle and frees the builder whatever the outcome. On a conflict that
  * makes the commit wrong (see commit.c) it fails with RETRY: plan again. */
 struct delta_commit *delta_commit_begin(struct delta_table *t, const char *operation);
+/* A fresh UUID that the commit will carry (commitInfo.txnId): tells later whether a version is ours. */
+const char *delta_commit_id(const struct delta_commit *c);
+/* The commit stands on all that the handle has seen: it is published as delta_version + 1 or fails
+ * with RETRY. Without this, appends pass other commits by and take a later version. */
+void delta_commit_read_all(struct delta_commit *c);
 void delta_commit_add(struct delta_commit *c, const struct delta_file *f, bool data_change);
 void delta_commit_remove(struct delta_commit *c, const struct delta_file *f, bool data_change);
 void delta_commit_txn(struct delta_commit *c, const char *app_id, int64_t version);
@@ -102,7 +125,8 @@ void delta_commit_cancel(struct delta_commit *c);
  * keep_version: the oldest version some reader still stands at; nothing it needs is removed. */
 bool delta_upkeep(struct delta_table *t, struct engine_conn *conn, int64_t keep_version,
                   struct error *err) MUST_CHECK;
-/* Appends only: merges small files of each partition with dataChange=false. *merged: files gone. */
+/* Appends only: when more than files_max files are live, merges small ones of each partition, up to
+ * rows_max rows in one, in the order of their commits, with dataChange=false. *merged: files gone. */
 bool delta_compact_append_only(struct delta_table *t, struct engine_conn *conn, size_t files_max,
                                int64_t rows_max, size_t *merged, struct error *err) MUST_CHECK;
 
