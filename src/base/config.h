@@ -70,6 +70,16 @@ bool config_read_flags(struct config *c, int *argc, char **argv, const char *con
                        struct error *err) MUST_CHECK;
 /* "name = value" lines of the effective settings, secrets as ***. */
 void config_print(const struct config *c, struct buf *out);
+/* All of it, in the order of precedence: defaults, <home>/millrace.conf, environment, flags. On error
+ * c is freed. The result has passed config_validate. */
+bool config_load(struct config *c, int *argc, char **argv, const char *const *extra,
+                 struct error *err) MUST_CHECK;
+/* What one option alone cannot know, such as an open address without a password. */
+bool config_validate(const struct config *c, struct error *err) MUST_CHECK;
+/* An option by its name, NULL when there is none. */
+const struct option *config_option(const char *name);
+/* The source for people: its password as ***. */
+void config_put_source(const char *source, struct buf *out);
 /* The nearest of n names within a small edit distance, or NULL. */
 const char *config_nearest(const char *wrong, const char *const *names, size_t n);
 

@@ -8,7 +8,7 @@
 #include "base/buf.h"
 
 enum metric_type { METRIC_TYPE_COUNTER, METRIC_TYPE_GAUGE };
-enum { HISTOGRAM_BUCKETS = 64 };
+enum { HISTOGRAM_BUCKETS = 80 };
 
 struct metric {
     const char *name, *help;
@@ -18,7 +18,8 @@ struct metric {
     struct metric *next;
 };
 
-/* Durations in microseconds, in buckets a quarter octave wide from 64 us up. */
+/* Durations in microseconds, in buckets a quarter octave wide from 64 us to a minute. Printed in
+ * seconds, as Prometheus wants: the name ends in _seconds. */
 struct histogram {
     const char *name, *help;
     _Atomic int64_t counts[HISTOGRAM_BUCKETS];
