@@ -40,7 +40,8 @@ void change_encode(struct buf *out, const struct change *c);
 /* The inverse; slices point into fields of the row. */
 bool change_decode(struct slice *rest, struct change *out, struct error *err) MUST_CHECK;
 
-/* The rows of one table in a batch: bronze writes one file for each. */
+/* The rows of one table in a batch: bronze writes one file for each. Its rows are those of
+ * change_columns without `table`, which is the partition column and known here. */
 struct change_table {
     char *table;
     struct buf rows;
@@ -59,6 +60,8 @@ struct change_batch {
     int64_t commit_us;          /* newest commit time */
     size_t transactions;
     bool partial;
+    bool continues;             /* not the first batch of its transaction; a batch that does not
+                                 * continue abandons a partial one before it (connection lost) */
     bool heartbeat;             /* no rows: only a position to make durable */
     uint64_t cut_lsn;           /* not 0: bronze must end a commit here (check's consistent point) */
 };

@@ -12,6 +12,7 @@
 #include "state/state.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 struct flow;
 
@@ -68,6 +69,8 @@ struct flow {
     struct wake warehouse_wake;     /* refine: a batch is complete */
     struct wake capture_wake;       /* bronze: durable_lsn moved */
 
+    _Atomic uint64_t wanted_lsn;    /* check waits for this: capture asks the server for its position and
+                                     * sends a heartbeat as soon as that is reached; 0: nobody waits */
     _Atomic uint64_t server_lsn;    /* PostgreSQL's write position as last heard */
     _Atomic uint64_t received_lsn;  /* end of the last transaction that capture handed on */
     _Atomic uint64_t durable_lsn;   /* bronze holds everything below; capture may confirm it */

@@ -1,0 +1,147 @@
+/* Which files of bronze come next, and their rows in order.
+ *
+ * A position is version << 16 | slice: the slice counts the files of a version that are taken already, in
+ * the order of the commit. The same two positions always give the same files (invariant 4). */
+#include "stages/refine/range.h"
+
+#include "format/change.h"
+#include "stages/stage.h"
+
+#include <jansson.h>
+
+enum { SLICE_MAX = 0xFFFF };
+
+static void take_file(struct range *r, const struct delta_file *file)
+{
+    MEM_GROW(r->files, r->file_count, r->file_cap);
+    delta_file_copy(&r->files[r->file_count++], file);
+    r->rows += file->rows > 0 ? file->rows : 0;
+}
+
+/* {"end_lsn":1,"commit_us":2,...}, written by bronze; commits of upkeep have none. */
+static void read_about(struct range *r, const char *text)
+{
+    json_t *about = text ? json_loads(text, 0, NULL) : NULL;
+    json_t *lsn = json_object_get(about, "end_lsn"), *commit = json_object_get(about, "commit_us");
+    if (json_is_integer(lsn)) r->end_lsn = (uint64_t)json_integer_value(lsn);
+    if (json_is_integer(commit) && json_integer_value(commit) > r->commit_us)
+        r->commit_us = json_integer_value(commit);
+    json_decref(about);
+}
+
+struct walk {
+    const struct range_limits *limits;
+    struct range *range;
+    int64_t size_bytes;
+};
+
+static bool fits(const struct walk *w, int64_t size_bytes, int64_t rows)
+{
+    if (w->limits->exact_end) return true;
+    if (w->range->file_count == 0) return true;
+    return w->size_bytes + size_bytes <= w->limits->size_bytes && w->range->rows + rows <= w->limits->rows;
+}
+
+/* Takes what fits of one version, from its file `slice` on; false when the range ends here. */
+static bool take_version(struct walk *w, const struct delta_history_entry *entry, size_t slice)
+{
+    struct range *r = w->range;
+    int64_t size_bytes = 0, rows = 0;
+    for (size_t i = slice; i < entry->added_count; i++) {
+        size_bytes += entry->added[i].size_bytes;
+        rows += entry->added[i].rows;
+    }
+    bool whole = fits(w, size_bytes, rows);
+    /* a version that does not fit a range of its own is cut into slices of files */
+    if (!whole && r->file_count > 0 && slice == 0) return false;
+    size_t i = slice;
+    for (; i < entry->added_count; i++) {
+        int64_t here = (entry->version << 16) | (int64_t)i;
+        if (w->limits->exact_end ? here >= w->limits->exact_end
+                                 : !fits(w, entry->added[i].size_bytes, entry->added[i].rows))
+            break;
+        take_file(r, &entry->added[i]);
+        w->size_bytes += entry->added[i].size_bytes;
+    }
+    r->version = entry->version;
+    r->sliced = i < entry->added_count;
+    r->to = r->sliced ? (entry->version << 16) | (int64_t)i : POSITION_AFTER(entry->version);
+    if (!r->sliced) read_about(r, entry->user_metadata);
+    return !r->sliced;
+}
+
+bool range_plan(const struct delta_table *bronze, int64_t from, const struct range_limits *limits,
+                struct range *range, struct error *err)
+{
+    *range = (struct range){.from = from, .to = from};
+    struct walk walk = {.limits = limits, .range = range};
+    for (int64_t v = POSITION_VERSION(from); v <= limits->last_version; v++) {
+        if (limits->exact_end && range->to >= limits->exact_end) break;
+        struct delta_history_entry entry;
+        if (!delta_history(bronze, v, &entry, err)) {
+            range_free(range);
+            return error_wrap(err, "refine: bronze version %lld", (long long)v);
+        }
+        bool ok = entry.added_count <= SLICE_MAX;
+        size_t slice = v == POSITION_VERSION(from) ? (size_t)(from & SLICE_MAX) : 0;
+        bool more = ok && take_version(&walk, &entry, slice);
+        delta_history_free(&entry);
+        if (!ok) {
+            range_free(range);
+            return error_set(err, ERROR_FATAL, "bronze version %lld has more than %d files", (long long)v, SLICE_MAX);
+        }
+        if (!more) break;
+    }
+    return true;
+}
+
+static void put_select(const struct delta_table *bronze, const struct delta_file *file, struct buf *sql)
+{
+    const struct columns *c = change_columns();
+    buf_put_text(sql, "SELECT ");
+    buf_put_sql_text(sql, slice_of(file->partition ? file->partition : ""));
+    buf_put_text(sql, " AS `table`");
+    for (size_t i = 1; i < c->count; i++) {
+        buf_put_text(sql, ", ");
+        buf_put_sql_name(sql, c->items[i].name);
+    }
+    buf_put_text(sql, " FROM file(");
+    struct buf path = {0};
+    buf_printf(&path, "%s/%s", delta_folder(bronze), file->path);
+    buf_put_sql_text(sql, buf_slice(&path));
+    buf_free(&path);
+    buf_put_text(sql, ", 'Parquet', ");
+    struct columns stored = {.items = c->items + 1, .count = c->count - 1};
+    struct buf structure = {0};
+    columns_clickhouse(&stored, &structure);
+    buf_put_sql_text(sql, buf_slice(&structure));
+    buf_free(&structure);
+    buf_put_char(sql, ')');
+}
+
+bool range_read(const struct delta_table *bronze, struct engine_conn *conn, const struct range *range,
+                struct engine_result *rows, struct error *err)
+{
+    *rows = (struct engine_result){0};
+    if (range->file_count == 0) return true;
+    struct buf sql = {0};
+    buf_put_text(&sql, "SELECT * FROM (");
+    for (size_t i = 0; i < range->file_count; i++) {
+        if (i) buf_put_text(&sql, " UNION ALL ");
+        put_select(bronze, &range->files[i], &sql);
+    }
+    /* rows of a copy share lsn and ordinal; its brackets and its schema go around them */
+    buf_put_text(&sql, ") ORDER BY `table`, epoch, lsn, ordinal, transform(op, ['B', 'S', 'E'], [0, 1, 3], 2)"
+                       " SETTINGS max_threads=2");
+    bool ok = engine_query(conn, buf_text(&sql), "RowBinary", NULL, 0, rows, err);
+    buf_free(&sql);
+    return ok || error_wrap(err, "refine: reading %zu files of bronze up to version %lld", range->file_count,
+                            (long long)range->version);
+}
+
+void range_free(struct range *range)
+{
+    for (size_t i = 0; i < range->file_count; i++) delta_file_free(&range->files[i]);
+    mem_free(range->files);
+    *range = (struct range){0};
+}

@@ -1,0 +1,32 @@
+/* A range of bronze: the files that commits added between two positions, and their rows. */
+#ifndef MILLRACE_STAGES_REFINE_RANGE_H
+#define MILLRACE_STAGES_REFINE_RANGE_H
+
+#include "lake/delta.h"
+
+struct range {
+    int64_t from, to;          /* positions; to ends a version unless `sliced` */
+    bool sliced;               /* ends inside a version: batches and gold wait for its end */
+    int64_t version;           /* the last version that is touched */
+    uint64_t end_lsn;          /* of the last whole version in the range */
+    int64_t commit_us;         /* newest commit time in it */
+    int64_t rows;
+    struct delta_file *files;
+    size_t file_count, file_cap;
+};
+
+struct range_limits {
+    int64_t size_bytes, rows;  /* stop before a version (or file) would pass these; one always fits */
+    int64_t last_version;      /* do not go past this version */
+    int64_t exact_end;         /* end exactly at this position; 0: by the limits */
+};
+
+/* Plans the range after `from`; range->from == range->to when there is nothing. */
+bool range_plan(const struct delta_table *bronze, int64_t from, const struct range_limits *limits,
+                struct range *range, struct error *err) MUST_CHECK;
+/* Reads its rows (RowBinary of change_columns), in order (epoch, lsn, ordinal) within each table. */
+bool range_read(const struct delta_table *bronze, struct engine_conn *conn, const struct range *range,
+                struct engine_result *rows, struct error *err) MUST_CHECK;
+void range_free(struct range *range);
+
+#endif

@@ -1,0 +1,345 @@
+/* The refine stage: bronze's commits -> silver -> gold -> the row in `batches` -> the outbox is whole.
+ *
+ *   position (from `batches`)
+ *      |  range_plan: up to refine_bytes, or exactly to where a killed run's tables already stand
+ *      v
+ *   silver_apply --> gold_apply --> batches row + txn(position) --> outbox_complete --> clear marks
+ *
+ * Invariants: gold never reads ahead of its input; `batches` names versions that all exist; the outbox is
+ * whole only after `batches` says so; marks are cleared last, so that a crash before that only means that
+ * some groups are computed again. A range that ends inside a version (a large transaction in slices) moves
+ * silver alone. */
+#include "stages/refine/refine.h"
+
+#include "base/clock.h"
+#include "base/failpoint.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "stages/bronze/bronze.h"
+#include "stages/outbox.h"
+#include "stages/refine/gold/gold.h"
+#include "stages/refine/range.h"
+#include "stages/refine/silver/silver.h"
+
+#include <stdio.h>
+
+enum { WAIT_US = 500000, UPKEEP_US = 2000000, RANGE_ROWS = 100000 };
+
+static struct metric ranges_total = METRIC_COUNTER("millrace_refine_batches_total", "Ranges refined to gold");
+static struct metric rows_total = METRIC_COUNTER("millrace_refine_rows_total", "Changes refined into silver");
+static struct histogram range_time = HISTOGRAM("millrace_refine_seconds", "Time to bring one range to gold");
+static struct histogram silver_time = HISTOGRAM("millrace_silver_seconds", "Time of silver in one range");
+static struct histogram gold_time = HISTOGRAM("millrace_gold_seconds", "Time of gold in one range");
+
+struct refine {
+    struct flow *flow;
+    struct stage_status *status;
+    struct engine_conn *conn;
+    struct delta_table *bronze, *batches;
+    struct silver *silver;
+    struct gold *gold;
+    int64_t position;         /* silver, gold and `batches` are complete below */
+    int64_t silver_position;  /* silver is complete below: further only inside a sliced version */
+    uint64_t end_lsn;
+    int64_t commit_us;
+    int64_t last_upkeep_us;
+};
+
+const struct columns *batches_columns(void)
+{
+    static struct column items[] = {
+        {.name = "position", .type = COLUMN_LONG},      {.name = "bronze_version", .type = COLUMN_LONG},
+        {.name = "end_lsn", .type = COLUMN_LONG},       {.name = "commit_at", .type = COLUMN_TIMESTAMP},
+        {.name = "completed_at", .type = COLUMN_TIMESTAMP}, {.name = "versions", .type = COLUMN_STRING},
+    };
+    static const struct columns columns = {.items = items, .count = sizeof items / sizeof *items};
+    return &columns;
+}
+
+static struct keyed *find_silver(void *arg, const char *table)
+{
+    const struct refine *r = arg;
+    return silver_table(r->silver, table);
+}
+
+static size_t index_columns(void *arg, const char *table, const char **names, size_t max)
+{
+    const struct refine *r = arg;
+    return gold_index_columns(r->gold, table, names, max);
+}
+
+static bool keeps_history(void *arg, const char *table)
+{
+    const struct refine *r = arg;
+    return gold_reads_history(r->gold, table);
+}
+
+static bool open_tables(struct refine *r, struct error *err)
+{
+    const struct config *config = r->flow->config;
+    struct delta_options options = {.append_only = true,
+                                    .checkpoint_commits = config->checkpoint_commits,
+                                    .log_retention_s = config->log_retention_s,
+                                    .tombstone_retention_s = config->tombstone_retention_s};
+    if (!delta_open(&r->bronze, r->flow->lake, BRONZE_TABLE, err)) return false;
+    return delta_open_or_create(&r->batches, r->flow->lake, BATCHES_TABLE, batches_columns(), &options, err);
+}
+
+/* The last row of `batches`, for its LSN and commit time. */
+static bool read_last_batch(struct refine *r, struct error *err)
+{
+    int64_t position = delta_txn(r->batches, REFINE_APP_ID);
+    r->position = position < 0 ? 0 : position;
+    if (position < 0) return true;
+    struct buf sql = {0};
+    buf_put_text(&sql, "SELECT end_lsn, toUnixTimestamp64Micro(commit_at) FROM ");
+    delta_put_source(r->batches, &sql);
+    buf_printf(&sql, " WHERE position = %lld LIMIT 1", (long long)position);
+    struct engine_result row;
+    bool ok = engine_query(r->conn, buf_text(&sql), "TSV", NULL, 0, &row, err);
+    buf_free(&sql);
+    if (!ok) return false;
+    char *text = mem_textn(row.data.data, row.data.len);
+    unsigned long long lsn = 0;
+    long long commit_us = 0;
+    if (sscanf(text, "%llu\t%lld", &lsn, &commit_us) == 2) {
+        r->end_lsn = lsn;
+        r->commit_us = commit_us;
+    }
+    mem_free(text);
+    engine_result_free(&row);
+    return true;
+}
+
+static bool complete_outbox(struct refine *r, struct error *err)
+{
+    struct buf versions = {0};
+    gold_versions(r->gold, &versions);
+    struct outbox_batch batch = {.position = r->position,
+                                 .end_lsn = r->end_lsn,
+                                 .commit_us = r->commit_us,
+                                 .versions = buf_take(&versions)};
+    bool ok = outbox_complete(r->flow->state, &batch, err);
+    outbox_batch_free(&batch);
+    if (!ok) return false;
+    atomic_store(&r->flow->refined_position, r->position);
+    wake_signal(&r->flow->warehouse_wake);
+    return true;
+}
+
+static void refine_close(void *self);
+
+static bool open_parts(struct refine *r, struct error *err)
+{
+    struct silver_hooks hooks = {.index_columns = index_columns, .keeps_history = keeps_history,
+                                 .applied = gold_mark_hook, .arg = r};
+    return engine_connect(&r->conn, NULL, err) && open_tables(r, err) && read_last_batch(r, err) &&
+           gold_open(&r->gold, r->flow, r->conn, find_silver, r, err) &&
+           silver_open(&r->silver, r->flow, r->conn, &hooks, err);
+}
+
+static bool refine_open(struct flow *flow, void **self, struct error *err)
+{
+    struct refine *r = mem_alloc(sizeof *r);
+    r->flow = flow;
+    r->status = &flow->status[STAGE_REFINE];
+    stage_state(r->status, "opening silver and gold");
+    if (!open_parts(r, err)) {
+        refine_close(r);
+        return error_wrap(err, "refine");
+    }
+    r->silver_position = r->position;
+    /* a run killed between `batches` and the outbox left the batch without its mark of completeness */
+    if (r->position > 0 && !complete_outbox(r, err)) {
+        refine_close(r);
+        return error_wrap(err, "refine");
+    }
+    stage_state(r->status, "ready");
+    *self = r;
+    return true;
+}
+
+static void refine_close(void *self)
+{
+    struct refine *r = self;
+    if (r->silver) silver_close(r->silver);
+    if (r->gold) gold_close(r->gold);
+    if (r->bronze) delta_close(r->bronze);
+    if (r->batches) delta_close(r->batches);
+    if (r->conn) engine_disconnect(r->conn);
+    mem_free(r);
+}
+
+/* A consistent point that check waits for bounds the range: refine must stop exactly there once. */
+static int64_t last_version(struct refine *r)
+{
+    int64_t last = atomic_load(&r->flow->bronze_version);
+    pthread_mutex_lock(&r->flow->check_lock);
+    const struct check_request *check = &r->flow->check;
+    if (check->cut_version >= 0 && !check->snapshot && check->cut_version < last &&
+        POSITION_AFTER(check->cut_version) >= r->silver_position)
+        last = check->cut_version;
+    pthread_mutex_unlock(&r->flow->check_lock);
+    return last;
+}
+
+static bool plan(struct refine *r, struct range *range, struct error *err)
+{
+    int64_t reached = silver_position_most(r->silver);
+    struct range_limits limits = {
+        .size_bytes = r->flow->config->refine_bytes / 4, /* Parquet: about a quarter of the rows' bytes */
+        .rows = RANGE_ROWS,
+        .last_version = last_version(r),
+        .exact_end = reached > r->silver_position ? reached : 0,
+    };
+    if (!delta_refresh(r->bronze, err)) return error_wrap(err, "refine");
+    return range_plan(r->bronze, r->silver_position, &limits, range, err);
+}
+
+static bool write_batches_row(struct refine *r, const struct range *range, struct error *err)
+{
+    struct buf row = {0}, versions = {0}, gold = {0};
+    buf_put_text(&versions, "{\"silver\":");
+    silver_versions(r->silver, &versions);
+    buf_put_text(&versions, ",\"gold\":");
+    gold_versions(r->gold, &gold);
+    buf_put_slice(&versions, buf_slice(&gold));
+    buf_put_char(&versions, '}');
+    buf_put_u64(&row, (uint64_t)range->to);
+    buf_put_u64(&row, (uint64_t)range->version);
+    buf_put_u64(&row, r->end_lsn);
+    buf_put_u64(&row, (uint64_t)r->commit_us);
+    buf_put_u64(&row, (uint64_t)clock_wall_us());
+    buf_put_string(&row, buf_slice(&versions));
+    struct delta_file file = {0};
+    bool ok = delta_write_file(r->batches, r->conn, buf_slice(&row), 1, NULL, &file, err);
+    if (ok) {
+        struct delta_commit *c = delta_commit_begin(r->batches, "STREAMING UPDATE");
+        delta_commit_add(c, &file, true);
+        delta_commit_txn(c, REFINE_APP_ID, range->to);
+        int64_t version;
+        ok = delta_commit_finish(c, &version, err);
+        delta_file_free(&file);
+    }
+    buf_free(&row);
+    buf_free(&versions);
+    buf_free(&gold);
+    return ok || error_wrap(err, "refine: batches");
+}
+
+static void give_snapshot(struct refine *r)
+{
+    pthread_mutex_lock(&r->flow->check_lock);
+    struct check_request *check = &r->flow->check;
+    if (check->cut_version >= 0 && !check->snapshot && r->position >= POSITION_AFTER(check->cut_version)) {
+        check->snapshot = state_snapshot_take(r->flow->state);
+        check->batches_version = delta_version(r->batches);
+        pthread_cond_broadcast(&r->flow->check_changed);
+    }
+    pthread_mutex_unlock(&r->flow->check_lock);
+}
+
+static bool apply_gold(struct refine *r, int64_t position, struct error *err)
+{
+    if (!atomic_load(&r->flow->copy_complete)) return true; /* gold starts with the first whole copy */
+    stage_state(r->status, gold_needs_rebuild(r->gold) ? "rebuilding gold" : "refining");
+    return gold_needs_rebuild(r->gold) ? gold_rebuild(r->gold, position, err) : gold_apply(r->gold, position, err);
+}
+
+/* Gold, `batches`, outbox, marks: the end of a range that ends a version. */
+static bool finish_range(struct refine *r, const struct range *range, struct error *err)
+{
+    if (range->end_lsn) r->end_lsn = range->end_lsn;
+    if (range->commit_us) r->commit_us = range->commit_us;
+    int64_t start_us = clock_mono_us();
+    if (!apply_gold(r, range->to, err)) return false;
+    histogram_record(&gold_time, clock_mono_us() - start_us);
+    failpoint("refine.batches");
+    if (!write_batches_row(r, range, err)) return false;
+    r->position = range->to;
+    if (!complete_outbox(r, err) || !gold_clear_marks(r->gold, err)) return false;
+    give_snapshot(r);
+    return true;
+}
+
+static bool take_range(struct refine *r, const struct range *range, struct error *err)
+{
+    int64_t start_us = clock_mono_us();
+    struct engine_result rows;
+    if (!range_read(r->bronze, r->conn, range, &rows, err)) return false;
+    bool ok = silver_apply(r->silver, rows.data, range->to, err);
+    engine_result_free(&rows);
+    if (!ok) return false;
+    failpoint("refine.silver");
+    r->silver_position = range->to;
+    histogram_record(&silver_time, clock_mono_us() - start_us);
+    if (!range->sliced && !finish_range(r, range, err)) return false;
+    int64_t took_us = clock_mono_us() - start_us;
+    histogram_record(&range_time, took_us);
+    metric_add(&ranges_total, 1);
+    metric_add(&rows_total, range->rows);
+    atomic_fetch_add(&r->status->rows, range->rows);
+    atomic_fetch_add(&r->status->batches, 1);
+    atomic_fetch_add(&r->status->busy_us, took_us);
+    atomic_store(&r->status->last_commit_us, clock_wall_us());
+    log_debug("refine", "batch", "version=%lld rows=%lld us=%lld", (long long)range->version,
+              (long long)range->rows, (long long)took_us);
+    return true;
+}
+
+static bool upkeep(struct refine *r, struct error *err)
+{
+    r->last_upkeep_us = clock_mono_us();
+    return silver_upkeep(r->silver, err) && gold_upkeep(r->gold, err) &&
+           delta_upkeep(r->batches, r->conn, delta_version(r->batches), err);
+}
+
+/* Quarantined keys that somebody asked to clean again: "<table>" or "<table>\x1f<key>". */
+static bool replay(struct refine *r, char *request, struct error *err)
+{
+    char *key = strchr(request, 0x1f);
+    if (key) *key++ = '\0';
+    size_t repaired = 0;
+    bool ok = silver_replay(r->silver, request, key, r->position, &repaired, err);
+    if (ok) log_info("refine", "replayed", "table=%s repaired=%zu", request, repaired);
+    mem_free(request);
+    return ok;
+}
+
+static bool idle_step(struct refine *r, enum progress *out, struct error *err)
+{
+    bool did = false;
+    if (r->position > 0 && atomic_load(&r->flow->copy_complete) &&
+        !gold_whole_step(r->gold, r->position, &did, err))
+        return false;
+    if (did) {
+        *out = PROGRESS_SOME;
+        return true;
+    }
+    wake_wait(&r->flow->refine_wake, WAIT_US);
+    return true;
+}
+
+static bool refine_step(void *self, enum progress *out, struct error *err)
+{
+    struct refine *r = self;
+    *out = PROGRESS_IDLE;
+    if (clock_mono_us() - r->last_upkeep_us > UPKEEP_US && !upkeep(r, err)) return error_wrap(err, "refine upkeep");
+    char *request = queue_pop(&r->flow->replay_requests, 0);
+    if (request) return replay(r, request, err);
+    struct range range;
+    if (!plan(r, &range, err)) return false;
+    bool ok = true;
+    if (range.to > range.from) {
+        *out = PROGRESS_SOME;
+        ok = take_range(r, &range, err);
+    } else {
+        give_snapshot(r);
+        stage_state(r->status, "up to date");
+        ok = idle_step(r, out, err);
+    }
+    range_free(&range);
+    return ok;
+}
+
+const struct stage_ops refine_ops = {"refine", refine_open, refine_step, refine_close};

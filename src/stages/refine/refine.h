@@ -1,0 +1,17 @@
+/* Refine: one stage on one thread that takes a range of bronze versions, brings silver to its end, then
+ * gold, then writes the row in `batches` that names the consistent cut. See README.md. */
+#ifndef MILLRACE_STAGES_REFINE_H
+#define MILLRACE_STAGES_REFINE_H
+
+#include "stages/stage.h"
+
+extern const struct stage_ops refine_ops;
+
+#define BATCHES_TABLE "gold/batches"
+#define REFINE_APP_ID "millrace.refine"
+
+/* The columns of `batches`: position long, bronze_version long, end_lsn long, commit_at timestamp,
+ * completed_at timestamp, versions string (JSON). Constant; do not free. */
+const struct columns *batches_columns(void);
+
+#endif

@@ -1,0 +1,83 @@
+#include "stages/stage.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "format/change.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+void stage_state(struct stage_status *s, const char *fmt, ...)
+{
+    char text[sizeof s->state];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    pthread_mutex_lock(&s->lock);
+    memcpy(s->state, text, sizeof text);
+    pthread_mutex_unlock(&s->lock);
+}
+
+void stage_failed(struct stage_status *s, const struct error *err)
+{
+    pthread_mutex_lock(&s->lock);
+    snprintf(s->last_error, sizeof s->last_error, "%.*s", (int)sizeof s->last_error - 1, err->text);
+    s->last_error_us = clock_wall_us();
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* Conditions wait on the monotonic clock: a jump of the wall clock must not stretch a timeout. */
+static void condition_init(pthread_cond_t *cond)
+{
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(cond, &attr);
+    pthread_condattr_destroy(&attr);
+}
+
+static bool wakes_init(struct flow *f, struct error *err)
+{
+    return wake_init(&f->bronze_wake, err) && wake_init(&f->refine_wake, err) &&
+           wake_init(&f->warehouse_wake, err) && wake_init(&f->capture_wake, err);
+}
+
+bool flow_init(struct flow *f, const struct config *config, struct error *err)
+{
+    *f = (struct flow){.config = config};
+    f->lake = mem_format("%s/lake", config->home);
+    f->bronze_version = -1;
+    queue_init(&f->changes, (size_t)config->queue_bytes);
+    queue_init(&f->resync_requests, 1 << 20);
+    queue_init(&f->replay_requests, 1 << 20);
+    pthread_mutex_init(&f->check_lock, NULL);
+    condition_init(&f->check_changed);
+    f->check.cut_version = -1;
+    for (int i = 0; i < STAGE_COUNT; i++) pthread_mutex_init(&f->status[i].lock, NULL);
+    char *path = mem_format("%s/state", config->home);
+    bool ok = file_make_dirs(f->lake, err) && wakes_init(f, err) &&
+              state_open(&f->state, path, config->state_cache_bytes, err);
+    mem_free(path);
+    if (!ok) flow_free(f);
+    return ok;
+}
+
+void flow_free(struct flow *f)
+{
+    if (!f->config) return;
+    if (f->state && f->check.snapshot) state_snapshot_free(f->state, f->check.snapshot);
+    if (f->state) state_close(f->state);
+    queue_free(&f->changes, change_batch_free);
+    queue_free(&f->resync_requests, mem_free);
+    queue_free(&f->replay_requests, mem_free);
+    wake_free(&f->bronze_wake);
+    wake_free(&f->refine_wake);
+    wake_free(&f->warehouse_wake);
+    wake_free(&f->capture_wake);
+    pthread_mutex_destroy(&f->check_lock);
+    pthread_cond_destroy(&f->check_changed);
+    for (int i = 0; i < STAGE_COUNT; i++) pthread_mutex_destroy(&f->status[i].lock);
+    mem_free(f->lake);
+    *f = (struct flow){0};
+}
