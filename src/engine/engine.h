@@ -16,12 +16,15 @@ struct engine_conn;
 
 struct engine_param { /* bound to {name:Type} in the text */
     const char *name;
-    struct slice value;
+    struct slice value; /* NULL data: SQL NULL */
+    bool raw;           /* the value is in the engine's own text form (arrays, what a client escaped);
+                           false: a plain text, number or time, bound as it is */
 };
 
 struct engine_result {
     struct slice data;
-    uint64_t rows_read, bytes_read, rows_written;
+    uint64_t rows_read, bytes_read; /* from storage */
+    uint64_t rows_written, result_rows;
     void *handle;
 };
 
@@ -37,7 +40,10 @@ const char *engine_version(void);
 bool engine_connect(struct engine_conn **out, const char *const *settings, struct error *err) MUST_CHECK;
 void engine_disconnect(struct engine_conn *conn);
 
-/* Runs one statement. The error's text holds the engine's message with its code ("Code: 60. ..."),
+/* The ClickHouse code in an error's text; 0 when there is none. */
+int engine_error_code(const struct error *err);
+
+/* Runs one statement; format NULL is TSV. The error's text holds the engine's message with its code ("Code: 60. ..."),
  * kind RETRY for memory limits and the like, DATA for parse errors of inserted data, else CONFIG. */
 bool engine_query(struct engine_conn *conn, const char *sql, const char *format,
                   const struct engine_param *params, size_t param_count, struct engine_result *out,

@@ -1,0 +1,90 @@
+/* The one table from ClickHouse's error codes to verdicts. */
+#include "engine/engine_int.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const int retry_codes[] = {
+    159, /* TIMEOUT_EXCEEDED */
+    160, /* TOO_SLOW */
+    173, /* CANNOT_ALLOCATE_MEMORY */
+    198, /* DNS_ERROR */
+    202, /* TOO_MANY_SIMULTANEOUS_QUERIES */
+    209, /* SOCKET_TIMEOUT */
+    210, /* NETWORK_ERROR */
+    236, /* ABORTED */
+    241, /* MEMORY_LIMIT_EXCEEDED */
+    243, /* NOT_ENOUGH_SPACE */
+    252, /* TOO_MANY_PARTS */
+    394, /* QUERY_WAS_CANCELLED */
+    439, /* CANNOT_SCHEDULE_TASK */
+    473, /* DEADLOCK_AVOIDED */
+    499, /* S3_ERROR */
+    75,  /* CANNOT_WRITE_TO_FILE_DESCRIPTOR */
+    86,  /* RECEIVED_ERROR_FROM_REMOTE_IO_SERVER */
+};
+
+static const int data_codes[] = {
+    6,   /* CANNOT_PARSE_TEXT */
+    25,  /* CANNOT_PARSE_ESCAPE_SEQUENCE */
+    26,  /* CANNOT_PARSE_QUOTED_STRING */
+    27,  /* CANNOT_PARSE_INPUT_ASSERTION_FAILED */
+    32,  /* ATTEMPT_TO_READ_AFTER_EOF */
+    33,  /* CANNOT_READ_ALL_DATA */
+    38,  /* CANNOT_PARSE_DATE */
+    41,  /* CANNOT_PARSE_DATETIME */
+    53,  /* TYPE_MISMATCH */
+    69,  /* ARGUMENT_OUT_OF_BOUND */
+    70,  /* CANNOT_CONVERT_TYPE */
+    72,  /* CANNOT_PARSE_NUMBER */
+    117, /* INCORRECT_DATA */
+    128, /* TOO_LARGE_ARRAY_SIZE */
+    131, /* TOO_LARGE_STRING_SIZE */
+    246, /* CORRUPTED_DATA */
+    321, /* VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE */
+    349, /* CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN */
+    376, /* CANNOT_PARSE_UUID */
+    407, /* DECIMAL_OVERFLOW */
+    467, /* CANNOT_PARSE_BOOL */
+};
+
+static bool among(int code, const int *codes, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (codes[i] == code) return true;
+    return false;
+}
+
+#define AMONG(code, codes) among((code), (codes), sizeof(codes) / sizeof *(codes))
+
+int engine_error_code(const struct error *err)
+{
+    static const char mark[] = "Code: ";
+    const char *at = strstr(err->text, mark);
+    return at ? (int)strtol(at + sizeof mark - 1, NULL, 10) : 0;
+}
+
+/* The name of the error stands at the end, so of a long message the middle is left out. */
+static void put_message(struct error *err, const char *message)
+{
+    size_t len = strlen(message), room = sizeof err->text - 1, tail = 200;
+    if (len <= room) {
+        memcpy(err->text, message, len + 1);
+        return;
+    }
+    static const char gap[] = " ... ";
+    size_t head = room - tail - (sizeof gap - 1);
+    memcpy(err->text, message, head);
+    memcpy(err->text + head, gap, sizeof gap - 1);
+    memcpy(err->text + head + sizeof gap - 1, message + len - tail, tail + 1);
+}
+
+bool engine_failed(struct error *err, const char *message, bool inserting)
+{
+    put_message(err, message);
+    int code = engine_error_code(err);
+    err->kind = AMONG(code, retry_codes)                 ? ERROR_RETRY
+                : inserting && AMONG(code, data_codes) ? ERROR_DATA
+                                                       : ERROR_CONFIG;
+    return false;
+}

@@ -1,0 +1,26 @@
+/* Shared by the files of engine/. */
+#ifndef MILLRACE_ENGINE_ENGINE_INT_H
+#define MILLRACE_ENGINE_ENGINE_INT_H
+
+#include "engine/chdb.h"
+#include "engine/engine.h"
+
+struct engine_conn {
+    struct chdb_conn **handle;
+};
+
+/* A statement's parameters in the shape that libchdb wants. */
+struct bound {
+    const char **names, **values;
+    size_t *name_lens, *value_lens;
+    size_t count;
+    struct buf escaped;
+};
+
+void bound_init(struct bound *b, const struct engine_param *params, size_t count);
+void bound_free(struct bound *b);
+
+/* Sets err from the engine's message; `inserting` makes faults of the data DATA. Always false. */
+bool engine_failed(struct error *err, const char *message, bool inserting);
+
+#endif
