@@ -54,7 +54,7 @@ const struct option config_options[] = {
     TEXT(timezone, "America/Sao_Paulo", "The shop's time zone: days and versions are counted in it"),
     INT(whole_model_cpu_percent, "10", 1, 100, "CPU share for models that are recomputed as a whole"),
     SIZE(state_cache_bytes, "64MB", MB, 64 * GB, "Cache of the state store"),
-    SIZE(engine_memory_bytes, "1GB", 256 * MB, 1024 * GB, "Hard cap of the SQL engine's memory; it uses less"),
+    SIZE(engine_memory_bytes, "1GB", 256 * MB, 1024 * GB, "Hard cap of the SQL engine's memory"),
     TEXT(listen, "127.0.0.1", "Address to serve on; any but this machine's own needs a password"),
     SECRET(password, "Password that the pages, the API and the ClickHouse port ask for"),
     INT(http_port, "8090", 0, 65535, "Port of pages and API; 0: any free one"),
