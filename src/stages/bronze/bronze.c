@@ -298,6 +298,7 @@ static bool bronze_step(void *self, enum progress *out, struct error *err)
         change_batch_free(batch);
         b->next = NULL;
     }
+    if (has_work(b)) *out = PROGRESS_SOME;
     size_t budget = (size_t)b->flow->config->flush_bytes;
     if (b->open_transaction) return b->size_bytes < budget || write_files(b, err);
     bool drained = queue_count(&b->flow->changes) == 0;

@@ -1,0 +1,299 @@
+/* Starts, watches and stops the stages.
+ *
+ *   capture --> changes --> bronze --> refine --> warehouse      (one thread each)
+ *                                                     serve      (its own threads)
+ *
+ * A stage that fails with RETRY is tried again with growing pauses, capture by closing and opening it
+ * (its connection is gone), the others by stepping again (they keep what they had taken). DATA and CONFIG
+ * after the start are shown and tried again too: the user may mend what is wrong while we run. FATAL stops
+ * everything. */
+#include "pipeline.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "engine/engine.h"
+#include "lake/views.h"
+#include "serve/serve.h"
+#include "stages/bronze/bronze.h"
+#include "stages/capture/capture.h"
+#include "stages/refine/refine.h"
+#include "stages/warehouse/warehouse.h"
+
+#include <errno.h>
+#include <signal.h>
+
+enum { PAUSE_LEAST_US = 100000, PAUSE_MOST_US = 10000000, DRAIN_US = 10000000 };
+
+struct runner {
+    struct pipeline *pipeline;
+    const struct stage_ops *ops;
+    int index;
+    pthread_t thread;
+    bool started;
+    _Atomic bool opened, drain, done;
+};
+
+struct pipeline {
+    struct home home;
+    struct flow flow;
+    unsigned stages;
+    struct runner runners[STAGE_COUNT];
+    struct serve *serve;
+    struct wake failed_wake;
+    pthread_mutex_t lock; /* protects failure */
+    struct error failure;
+    bool engine_open, flow_open;
+    int64_t drain_until_us;
+};
+
+static const struct stage_ops *const all_ops[STAGE_COUNT] = {&capture_ops, &bronze_ops, &refine_ops, &warehouse_ops};
+static const char *const stage_names[] = {"capture", "bronze", "refine", "warehouse", "serve"};
+
+bool pipeline_parse_stages(const char *text, unsigned *stages, struct error *err)
+{
+    *stages = 0;
+    while (*text) {
+        size_t n = strcspn(text, ",");
+        char *name = mem_textn(text, n);
+        unsigned bit = 0;
+        for (unsigned i = 0; i < sizeof stage_names / sizeof *stage_names; i++)
+            if (strcmp(name, stage_names[i]) == 0) bit = 1u << i;
+        if (!bit) {
+            const char *near = config_nearest(name, stage_names, sizeof stage_names / sizeof *stage_names);
+            error_set(err, ERROR_CONFIG, "there is no stage '%s'%s%s", name, near ? "; did you mean " : "",
+                      near ? near : ": capture, bronze, refine, warehouse, serve");
+        }
+        mem_free(name);
+        if (!bit) return false;
+        *stages |= bit;
+        text += n + (text[n] == ',');
+    }
+    return *stages || error_set(err, ERROR_CONFIG, "no stage is named");
+}
+
+static void fail(struct pipeline *p, const struct error *err)
+{
+    pthread_mutex_lock(&p->lock);
+    if (p->failure.kind == ERROR_NONE) p->failure = *err;
+    pthread_mutex_unlock(&p->lock);
+    wake_signal(&p->failed_wake);
+}
+
+static bool stopping(const struct runner *r)
+{
+    return atomic_load(&r->pipeline->flow.stopping);
+}
+
+/* Waits in small pieces, so that a stop is noticed. */
+static void pause_for(const struct runner *r, int64_t us)
+{
+    int64_t until_us = clock_mono_us() + us;
+    while (!stopping(r) && clock_mono_us() < until_us) clock_sleep_us(20000);
+}
+
+/* One failed open or step: shows it; false when the stage must end. */
+static bool survive(struct runner *r, const struct error *err, int64_t *pause_us)
+{
+    struct stage_status *status = &r->pipeline->flow.status[r->index];
+    stage_failed(status, err);
+    log_error(r->ops->name, "failed", err);
+    if (err->kind == ERROR_FATAL) {
+        fail(r->pipeline, err);
+        return false;
+    }
+    if (stopping(r)) return false;
+    atomic_fetch_add(&status->restarts, 1);
+    *pause_us = *pause_us ? *pause_us * 2 : PAUSE_LEAST_US;
+    if (*pause_us > PAUSE_MOST_US || err->kind != ERROR_RETRY) *pause_us = PAUSE_MOST_US;
+    stage_state(status, "waiting %.1f s to try again", (double)*pause_us / 1e6);
+    pause_for(r, *pause_us);
+    return !stopping(r);
+}
+
+static void *run_stage(void *arg)
+{
+    struct runner *r = arg;
+    struct flow *flow = &r->pipeline->flow;
+    void *self = NULL;
+    int64_t pause_us = 0;
+    for (;;) {
+        struct error err = {0};
+        enum progress progress = PROGRESS_IDLE;
+        bool ok;
+        if (self) {
+            ok = r->ops->step(self, &progress, &err);
+        } else {
+            ok = r->ops->open(flow, &self, &err);
+            if (!ok) self = NULL;
+            else atomic_store(&r->opened, true);
+        }
+        if (ok && progress == PROGRESS_SOME) pause_us = 0;
+        if (!ok && self && r->index == STAGE_CAPTURE) { /* the connection is gone */
+            r->ops->close(self);
+            self = NULL;
+        }
+        if (!ok && !survive(r, &err, &pause_us)) break;
+        if (ok && atomic_load(&r->drain) &&
+            (progress == PROGRESS_IDLE || clock_mono_us() > r->pipeline->drain_until_us))
+            break;
+    }
+    if (self) r->ops->close(self);
+    atomic_store(&r->done, true);
+    return NULL;
+}
+
+static bool start_runner(struct pipeline *p, int index, struct error *err)
+{
+    struct runner *r = &p->runners[index];
+    r->pipeline = p;
+    r->index = index;
+    r->ops = all_ops[index];
+    errno = pthread_create(&r->thread, NULL, run_stage, r);
+    if (errno) return error_errno(err, "cannot start the thread of %s", r->ops->name);
+    r->started = true;
+    return true;
+}
+
+/* The lower stages open before the upper ones start: refine needs bronze's table, capture its position. */
+static bool wait_opened(struct pipeline *p, int index, struct error *err)
+{
+    struct runner *r = &p->runners[index];
+    struct stage_status *status = &p->flow.status[index];
+    while (!atomic_load(&r->opened)) {
+        if (wake_wait(&p->failed_wake, 5000)) {
+            *err = p->failure;
+            return false;
+        }
+        if (atomic_load(&status->restarts)) {
+            pthread_mutex_lock(&status->lock);
+            error_set(err, ERROR_RETRY, "%s", status->last_error);
+            pthread_mutex_unlock(&status->lock);
+            return false;
+        }
+    }
+    return true;
+}
+
+static void block_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static bool open_base(struct pipeline *p, const struct config *config, struct error *err)
+{
+    char *storage = mem_format("%s/warehouse", config->home);
+    bool ok = home_open(&p->home, config->home, true, err) && wake_init(&p->failed_wake, err);
+    if (ok) ok = p->engine_open = engine_open(config->library, config->home, storage, config->engine_memory_bytes, err);
+    if (ok) ok = p->flow_open = flow_init(&p->flow, config, err);
+    mem_free(storage);
+    return ok;
+}
+
+static bool start_stages(struct pipeline *p, struct error *err)
+{
+    static const int order[] = {STAGE_BRONZE, STAGE_REFINE, STAGE_WAREHOUSE, STAGE_CAPTURE};
+    for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
+        int index = order[i];
+        if (!(p->stages & (1u << index))) continue;
+        if (index == STAGE_CAPTURE && !capture_read_resume(&p->flow, err)) return false;
+        if (!start_runner(p, index, err)) return false;
+        if (index != STAGE_CAPTURE && !wait_opened(p, index, err)) return false;
+    }
+    return true;
+}
+
+bool pipeline_start(struct pipeline **out, const struct config *config, unsigned stages, struct error *err)
+{
+    block_signals();
+    struct pipeline *p = mem_alloc(sizeof *p);
+    p->stages = stages;
+    pthread_mutex_init(&p->lock, NULL);
+    bool ok = open_base(p, config, err) && start_stages(p, err);
+    if (ok && stages & PIPELINE_SERVE)
+        ok = serve_start(&p->serve, &p->flow, err) &&
+             home_announce(&p->home, (int)config->http_port, (int)config->clickhouse_port, err);
+    if (!ok) {
+        pipeline_stop(p);
+        return false;
+    }
+    *out = p;
+    return true;
+}
+
+struct flow *pipeline_flow(struct pipeline *p)
+{
+    return &p->flow;
+}
+
+bool pipeline_wait(struct pipeline *p, int64_t timeout_us, bool *stop, struct error *err)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    int64_t until_us = clock_mono_us() + timeout_us;
+    *stop = false;
+    for (;;) {
+        struct timespec none = {0};
+        if (sigtimedwait(&set, NULL, &none) > 0) {
+            *stop = true;
+            return true;
+        }
+        int64_t left_us = timeout_us < 0 ? 100000 : until_us - clock_mono_us();
+        if (left_us <= 0) return true;
+        if (wake_wait(&p->failed_wake, left_us < 100000 ? left_us : 100000)) {
+            *err = p->failure;
+            *stop = true;
+            return false;
+        }
+    }
+}
+
+bool pipeline_wait_lsn(struct pipeline *p, uint64_t lsn, int64_t timeout_us, struct error *err)
+{
+    int64_t until_us = clock_mono_us() + timeout_us;
+    atomic_store(&p->flow.wanted_lsn, lsn);
+    bool stop = false;
+    while (atomic_load(&p->flow.warehouse_lsn) < lsn) {
+        if (!pipeline_wait(p, 20000, &stop, err)) return false;
+        if (stop) return error_set(err, ERROR_RETRY, "stopped while waiting for the warehouse");
+        if (clock_mono_us() > until_us) {
+            uint64_t at = atomic_load(&p->flow.warehouse_lsn);
+            return error_set(err, ERROR_RETRY, "the warehouse stands at %X/%X and did not reach %X/%X in %lld s",
+                             (unsigned)(at >> 32), (unsigned)at, (unsigned)(lsn >> 32), (unsigned)lsn,
+                             (long long)(timeout_us / 1000000));
+        }
+    }
+    atomic_store(&p->flow.wanted_lsn, 0);
+    return true;
+}
+
+static void stop_runner(struct pipeline *p, int index)
+{
+    struct runner *r = &p->runners[index];
+    if (!r->started) return;
+    atomic_store(&r->drain, true);
+    pthread_join(r->thread, NULL);
+    r->started = false;
+}
+
+void pipeline_stop(struct pipeline *p)
+{
+    if (p->flow_open) {
+        p->drain_until_us = clock_mono_us() + DRAIN_US;
+        atomic_store(&p->flow.stopping, true);
+        for (int i = 0; i < STAGE_COUNT; i++) stop_runner(p, i);
+    }
+    if (p->serve) serve_stop(p->serve);
+    if (p->flow_open) flow_free(&p->flow);
+    if (p->engine_open) engine_close();
+    wake_free(&p->failed_wake);
+    home_close(&p->home);
+    pthread_mutex_destroy(&p->lock);
+    mem_free(p);
+}
