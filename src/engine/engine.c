@@ -108,8 +108,9 @@ static bool storage_free(const char *storage, struct error *err)
     }
     if (fd >= 0) close(fd);
     mem_free(path);
-    return !busy || error_set(err, ERROR_CONFIG, "the warehouse folder %s is in use by another process (%s)",
-                              storage, *text ? text : "pid unknown");
+    return !busy ||
+           error_set(err, ERROR_CONFIG, "the warehouse folder %s is in use by another process (%s)", storage,
+                     *text ? text : "pid unknown");
 }
 
 static bool boot(int64_t memory_bytes_max, struct error *err)
@@ -191,7 +192,8 @@ bool engine_connect(struct engine_conn **out, const char *const *settings, struc
     }
     pthread_mutex_unlock(&lock);
     if (!opened) return error_set(err, ERROR_FATAL, "the SQL engine is not open");
-    if (!handle) return error_set(err, ERROR_CONFIG, "the SQL engine refuses a connection with these settings");
+    if (!handle)
+        return error_set(err, ERROR_CONFIG, "the SQL engine refuses a connection with these settings");
     *out = mem_alloc(sizeof **out);
     (*out)->handle = handle;
     return true;

@@ -52,7 +52,8 @@ void engine_result_free(struct engine_result *r);
 /* The same without parameters and result. */
 bool engine_run(struct engine_conn *conn, const char *sql, struct error *err) MUST_CHECK;
 /* One number (the first field of the first row); 0 when there is no row. */
-bool engine_number(struct engine_conn *conn, const char *sql, int64_t *out, struct error *err) MUST_CHECK;
+bool engine_number(struct engine_conn *conn, const char *sql, int64_t *out,
+                   struct error *err) MUST_CHECK;
 
 /* INSERT without FORMAT clause, data in `format`; rows_written may be NULL. */
 bool engine_insert(struct engine_conn *conn, const char *sql, const char *format, struct slice data,
@@ -73,7 +74,8 @@ struct engine_stream;
 bool engine_stream_open(struct engine_conn *conn, const char *sql, const char *format,
                         const struct engine_param *params, size_t param_count,
                         struct engine_stream **out, struct error *err) MUST_CHECK;
-bool engine_stream_next(struct engine_stream *s, struct slice *chunk, bool *done, struct error *err) MUST_CHECK;
+bool engine_stream_next(struct engine_stream *s, struct slice *chunk, bool *done,
+                        struct error *err) MUST_CHECK;
 void engine_stream_close(struct engine_stream *s);
 
 enum engine_class { ENGINE_READ, ENGINE_WRITE, ENGINE_WRITE_GLOBAL, ENGINE_CONTROL, ENGINE_UNKNOWN };

@@ -63,7 +63,8 @@ static void assert_answer(const char *sql, const struct engine_param *params, si
 static void settings_of_the_models_are_set(void **state)
 {
     (void)state;
-    assert_answer("SELECT timezone(), getSetting('join_use_nulls'), getSetting('optimize_trivial_count_query'),"
+    assert_answer("SELECT timezone(), getSetting('join_use_nulls'),"
+                  " getSetting('optimize_trivial_count_query'),"
                   " getSetting('aggregate_functions_null_for_empty'), getSetting('implicit_select')",
                   NULL, 0, "UTC\ttrue\tfalse\ttrue\tfalse\n");
     assert_answer("SELECT toDecimal64('1.50', 2), sum(number) FROM numbers(0)", NULL, 0, "1.50\t\\N\n");
@@ -81,7 +82,8 @@ static void parameters_arrive_as_they_are(void **state)
         {.name = "list", .value = SLICE("['x\\\\y','z']"), .raw = true},
         {.name = "n", .value = SLICE("42")},
     };
-    assert_answer("SELECT hex({odd:String}), {none:Nullable(String)} IS NULL, {list:Array(String)}[1], {n:Int64}",
+    assert_answer("SELECT hex({odd:String}), {none:Nullable(String)} IS NULL, {list:Array(String)}[1],"
+                  " {n:Int64}",
                   params, 4, "6109625C630A27007A\t1\tx\\\\y\t42\n");
     assert_answer("SELECT {odd:String} = ''", &(struct engine_param){.name = "odd", .value = {"", 0}}, 1,
                   "1\n");
@@ -97,7 +99,9 @@ static void errors_carry_code_and_verdict(void **state)
     assert_false(engine_run(conn, "selec 1", err));
     assert_int_equal(engine_error_code(err), 62);
     assert_non_null(strstr(err->text, "(SYNTAX_ERROR)"));
-    assert_false(engine_run(conn, "SELECT groupArray(number) FROM numbers(10000000) SETTINGS max_memory_usage=1000000",
+    assert_false(engine_run(conn,
+                            "SELECT groupArray(number) FROM numbers(10000000)"
+                            " SETTINGS max_memory_usage=1000000",
                             err));
     assert_int_equal(err->kind, ERROR_RETRY);
     assert_int_equal(engine_error_code(err), 241);
@@ -111,7 +115,8 @@ static void inserts_count_commit_and_cancel(void **state)
     int64_t n = -1;
     uint64_t written = 0;
     OK(engine_run(conn, "CREATE TABLE t (a UInt8, b String) ENGINE = MergeTree ORDER BY a", err));
-    OK(engine_insert(conn, "INSERT INTO t (a, b)", "RowBinary", SLICE("\001\001x\002\003xyz"), &written, err));
+    OK(engine_insert(conn, "INSERT INTO t (a, b)", "RowBinary", SLICE("\001\001x\002\003xyz"), &written,
+                     err));
     assert_int_equal(written, 2);
     struct engine_insert_stream *s;
     OK(engine_insert_begin(conn, "INSERT INTO t (a, b)", "RowBinary", &s, err));
@@ -159,7 +164,8 @@ static void results_come_in_pieces(void **state)
     assert_answer("SELECT 1", NULL, 0, "1\n");
     assert_false(engine_stream_open(conn, "SELECT * FROM nowhere", "TSV", NULL, 0, &s, err));
     assert_int_equal(engine_error_code(err), 60);
-    OK(engine_stream_open(conn, "SELECT throwIf(number = 4500) FROM numbers(5000)", "TSV", NULL, 0, &s, err));
+    OK(engine_stream_open(conn, "SELECT throwIf(number = 4500) FROM numbers(5000)", "TSV", NULL, 0, &s,
+                          err));
     bool ok = true;
     for (done = false; ok && !done;) ok = engine_stream_next(s, &chunk, &done, err);
     assert_false(ok);
