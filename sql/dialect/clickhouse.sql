@@ -39,3 +39,22 @@ CREATE OR REPLACE FUNCTION surrogate_key AS (x) -> toInt64(bitShiftRight(reinter
 CREATE OR REPLACE FUNCTION to_timestamp6 AS (x) -> parse_timestamp(x);
 CREATE OR REPLACE FUNCTION iso_weekday AS (x) -> toDayOfWeek(x);
 CREATE OR REPLACE FUNCTION micros_between AS (earlier, later) -> toUnixTimestamp64Micro(later) - toUnixTimestamp64Micro(earlier);
+--
+-- Gold's models. Times of the shop are naive local time; month_of is the first day of the month.
+CREATE OR REPLACE FUNCTION to_micros AS (x) -> toUnixTimestamp64Micro(toDateTime64(x, 6, 'UTC'));
+CREATE OR REPLACE FUNCTION from_micros AS (x) -> fromUnixTimestamp64Micro(toInt64(x), 'UTC');
+CREATE OR REPLACE FUNCTION seconds_between AS (a, b) -> intDiv(toUnixTimestamp64Micro(toDateTime64(b, 6, 'UTC')) - toUnixTimestamp64Micro(toDateTime64(a, 6, 'UTC')), 1000000);
+CREATE OR REPLACE FUNCTION date_of AS (x) -> toDate32(x);
+CREATE OR REPLACE FUNCTION month_of AS (x) -> addDays(toDate32(x), 1 - toInt32(toDayOfMonth(x)));
+CREATE OR REPLACE FUNCTION date_plus_days AS (x, n) -> addDays(toDate32(x), n);
+CREATE OR REPLACE FUNCTION date_key_of AS (x) -> toInt32(year(x)) * 10000 + toInt32(month(x)) * 100 + toInt32(day(x));
+CREATE OR REPLACE FUNCTION iso_week AS (x) -> toInt32(toISOWeek(x));
+--
+-- Floor and remainder of total * part / whole, without overflow between.
+CREATE OR REPLACE FUNCTION share_floor AS (total, part, whole) -> toInt64(intDiv(toInt128(total) * toInt128(part), toInt128(whole)));
+CREATE OR REPLACE FUNCTION share_remainder AS (total, part, whole) -> toInt64((toInt128(total) * toInt128(part)) % toInt128(whole));
+--
+-- Brazil's regions, and a point inside each state for zip prefixes without one.
+CREATE OR REPLACE FUNCTION state_region AS (x) -> CASE WHEN x IN ('SP', 'RJ', 'MG', 'ES') THEN 'Sudeste' WHEN x IN ('PR', 'SC', 'RS') THEN 'Sul' WHEN x IN ('DF', 'GO', 'MT', 'MS') THEN 'Centro-Oeste' WHEN x IN ('BA', 'SE', 'AL', 'PE', 'PB', 'RN', 'CE', 'PI', 'MA') THEN 'Nordeste' WHEN x IN ('TO', 'PA', 'AP', 'AM', 'RR', 'AC', 'RO') THEN 'Norte' ELSE 'unknown' END;
+CREATE OR REPLACE FUNCTION state_lat AS (x) -> CASE x WHEN 'AC' THEN -8.77 WHEN 'AL' THEN -9.62 WHEN 'AM' THEN -3.47 WHEN 'AP' THEN 1.41 WHEN 'BA' THEN -13.29 WHEN 'CE' THEN -5.20 WHEN 'DF' THEN -15.83 WHEN 'ES' THEN -19.19 WHEN 'GO' THEN -15.98 WHEN 'MA' THEN -5.42 WHEN 'MG' THEN -18.10 WHEN 'MS' THEN -20.51 WHEN 'MT' THEN -12.64 WHEN 'PA' THEN -3.79 WHEN 'PB' THEN -7.28 WHEN 'PE' THEN -8.38 WHEN 'PI' THEN -6.60 WHEN 'PR' THEN -24.89 WHEN 'RJ' THEN -22.25 WHEN 'RN' THEN -5.81 WHEN 'RO' THEN -10.83 WHEN 'RR' THEN 1.99 WHEN 'RS' THEN -30.17 WHEN 'SC' THEN -27.45 WHEN 'SE' THEN -10.57 WHEN 'SP' THEN -22.19 WHEN 'TO' THEN -9.46 END;
+CREATE OR REPLACE FUNCTION state_lng AS (x) -> CASE x WHEN 'AC' THEN -70.55 WHEN 'AL' THEN -36.82 WHEN 'AM' THEN -65.10 WHEN 'AP' THEN -51.77 WHEN 'BA' THEN -41.71 WHEN 'CE' THEN -39.53 WHEN 'DF' THEN -47.86 WHEN 'ES' THEN -40.34 WHEN 'GO' THEN -49.86 WHEN 'MA' THEN -45.44 WHEN 'MG' THEN -44.38 WHEN 'MS' THEN -54.54 WHEN 'MT' THEN -55.42 WHEN 'PA' THEN -52.48 WHEN 'PB' THEN -36.72 WHEN 'PE' THEN -37.86 WHEN 'PI' THEN -42.28 WHEN 'PR' THEN -51.55 WHEN 'RJ' THEN -42.66 WHEN 'RN' THEN -36.59 WHEN 'RO' THEN -63.34 WHEN 'RR' THEN -61.33 WHEN 'RS' THEN -53.50 WHEN 'SC' THEN -50.95 WHEN 'SE' THEN -37.45 WHEN 'SP' THEN -48.79 WHEN 'TO' THEN -48.26 END;

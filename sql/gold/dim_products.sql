@@ -32,13 +32,13 @@ WITH last_of_transaction AS (
     FROM products_history h
 ),
 described AS (
-    SELECT product_id, nullif(trim(product_category_name), '') AS portuguese,
+    SELECT product_id, product_category_name AS portuguese,
            product_name_length AS name_length, product_description_length AS description_length,
            product_photos_qty AS photos_qty, product_weight_g AS weight_g, product_length_cm AS length_cm,
            product_height_cm AS height_cm, product_width_cm AS width_cm,
            _epoch, _lsn, to_micros(_valid_from) AS committed,
            CASE WHEN _op IN ('d', 't') THEN ''
-                ELSE concat(coalesce(trim(product_category_name), ''), '|',
+                ELSE concat(coalesce(product_category_name, ''), '|',
                             CAST(coalesce(product_name_length, -1) AS VARCHAR(20)), '|',
                             CAST(coalesce(product_description_length, -1) AS VARCHAR(20)), '|',
                             CAST(coalesce(product_photos_qty, -1) AS VARCHAR(20)), '|',
@@ -50,7 +50,8 @@ described AS (
     WHERE place = 1
 ),
 followed AS (
-    SELECT d.*, coalesce(lag(content) OVER (PARTITION BY product_id ORDER BY _epoch, _lsn), '') AS content_before
+    SELECT d.*, coalesce(lag(content) OVER (PARTITION BY product_id ORDER BY _epoch, _lsn), '')
+                AS content_before
     FROM described d
 ),
 numbered AS (
@@ -174,5 +175,5 @@ SELECT surrogate_key(concat(v.product_id, '|', CAST(v.opened_at AS VARCHAR(20)))
        CASE WHEN v.closed_at IS NULL THEN 1 ELSE 0 END AS is_current
 FROM named v
 UNION ALL
-SELECT 0, 'unknown', 'unknown', 'Unknown', 'Desconhecida', 'Chưa rõ', NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-       from_micros(0), NULL, 1
+SELECT 0, 'unknown', 'unknown', 'Unknown', 'Desconhecida', 'Chưa rõ', NULL, NULL, NULL, NULL, NULL, NULL,
+       NULL, from_micros(0), NULL, 1

@@ -25,16 +25,18 @@ WITH last_of_transaction AS (
     FROM sellers_history h
 ),
 described AS (
-    SELECT seller_id, seller_zip_code_prefix AS zip, seller_city AS city, seller_state AS state,
+    SELECT seller_id, seller_zip_code_prefix AS zip,
+           initcap(coalesce(city_name, 'unknown')) AS city, seller_state AS state,
            _epoch, _lsn, to_micros(_valid_from) AS committed,
            CASE WHEN _op IN ('d', 't') THEN ''
-                ELSE concat(coalesce(seller_zip_code_prefix, ''), '|', coalesce(seller_city, ''), '|',
-                            coalesce(seller_state, '')) END AS content
+                ELSE concat(coalesce(seller_zip_code_prefix, ''), '|',
+                            initcap(coalesce(city_name, 'unknown')), '|', coalesce(seller_state, '')) END AS content
     FROM last_of_transaction
     WHERE place = 1
 ),
 followed AS (
-    SELECT d.*, coalesce(lag(content) OVER (PARTITION BY seller_id ORDER BY _epoch, _lsn), '') AS content_before
+    SELECT d.*, coalesce(lag(content) OVER (PARTITION BY seller_id ORDER BY _epoch, _lsn), '')
+                AS content_before
     FROM described d
 ),
 numbered AS (
@@ -54,7 +56,7 @@ closed AS (
     FROM opened o
 )
 SELECT surrogate_key(concat(v.seller_id, '|', CAST(v.opened_at AS VARCHAR(20)))) AS seller_key,
-       v.seller_id AS seller_id, coalesce(v.zip, 'unknown') AS zip, coalesce(v.city, 'unknown') AS city,
+       v.seller_id AS seller_id, coalesce(v.zip, 'unknown') AS zip, v.city AS city,
        coalesce(v.state, 'unknown') AS state, state_region(v.state) AS region,
        coalesce(g.lat, state_lat(v.state)) AS lat, coalesce(g.lng, state_lng(v.state)) AS lng,
        from_micros(v.opened_at) AS valid_from, from_micros(v.closed_at) AS valid_to,

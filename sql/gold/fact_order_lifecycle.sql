@@ -10,7 +10,7 @@
 -- input: order_payments(order_id) = group
 -- input: order_reviews(order_id) = group
 -- input: customers(customer_id) = orders.customer_id
--- input: dim_customers(customer_unique_id) = customers.customer_unique_id
+-- input: dim_customers(customer_unique_id) = customers.customer_unique_id since valid_from, valid_to <= orders.order_purchase_timestamp
 -- sort: order_date, order_id
 -- columns:
 --   order_key long not null
@@ -45,7 +45,7 @@
 --   total_amount decimal(12,2) not null
 --   payment_value decimal(12,2) not null
 --   payments integer not null
---   review_score short
+--   review_score integer
 --   reviews integer not null
 WITH bought AS (
     SELECT o.order_id AS order_id, o.order_status AS status, o.order_purchase_timestamp AS bought_at,

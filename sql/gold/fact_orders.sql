@@ -13,14 +13,14 @@
 -- input: order_payments(order_id) = group
 -- input: order_reviews(order_id) = group
 -- input: customers(customer_id) = orders.customer_id
--- input: dim_customers(customer_unique_id) = customers.customer_unique_id
--- input: dim_products(product_id) = order_items.product_id
--- input: dim_sellers(seller_id) = order_items.seller_id
+-- input: dim_customers(customer_unique_id) = customers.customer_unique_id since valid_from, valid_to <= orders.order_purchase_timestamp
+-- input: dim_products(product_id) = order_items.product_id since valid_from, valid_to <= orders.order_purchase_timestamp
+-- input: dim_sellers(seller_id) = order_items.seller_id since valid_from, valid_to <= orders.order_purchase_timestamp
 -- sort: order_date, order_id, order_item_id
 -- columns:
 --   order_key long not null
 --   order_id string not null
---   order_item_id short not null
+--   order_item_id integer not null
 --   order_date timestamp not null
 --   date_key integer not null
 --   customer_key long not null
@@ -28,13 +28,13 @@
 --   seller_key long not null
 --   order_status string not null
 --   payment_type string not null
---   payment_installments short not null
---   quantity short not null
+--   payment_installments integer not null
+--   quantity integer not null
 --   price decimal(12,2) not null
 --   freight_value decimal(12,2) not null
 --   total_amount decimal(12,2) not null
 --   payment_value_alloc decimal(12,2) not null
---   review_score short
+--   review_score integer
 --   approved_at timestamp
 --   shipping_limit_at timestamp
 --   shipped_at timestamp

@@ -7,18 +7,18 @@
 -- input: order_payments(order_id) = group
 -- input: orders(order_id) = group
 -- input: customers(customer_id) = orders.customer_id
--- input: dim_customers(customer_unique_id) = customers.customer_unique_id
+-- input: dim_customers(customer_unique_id) = customers.customer_unique_id since valid_from, valid_to <= orders.order_purchase_timestamp
 -- sort: order_date, order_id, payment_sequential
 -- columns:
 --   order_key long not null
 --   order_id string not null
---   payment_sequential short not null
+--   payment_sequential integer not null
 --   order_date timestamp not null
 --   date_key integer not null
 --   customer_key long not null
 --   order_status string not null
 --   payment_type string not null
---   payment_installments short not null
+--   payment_installments integer not null
 --   payment_value decimal(12,2) not null
 WITH bought AS (
     SELECT o.order_id AS order_id, o.order_status AS status, o.order_purchase_timestamp AS bought_at,

@@ -9,7 +9,7 @@
 -- input: order_reviews(order_id) = group
 -- input: orders(order_id) = group
 -- input: customers(customer_id) = orders.customer_id
--- input: dim_customers(customer_unique_id) = customers.customer_unique_id
+-- input: dim_customers(customer_unique_id) = customers.customer_unique_id since valid_from, valid_to <= orders.order_purchase_timestamp
 -- sort: created_at, review_id, order_id
 -- columns:
 --   review_key long not null
@@ -22,7 +22,7 @@
 --   date_key integer not null
 --   customer_key long not null
 --   order_status string not null
---   review_score short not null
+--   review_score integer not null
 --   sentiment string not null
 --   topic string
 --   comment_title string

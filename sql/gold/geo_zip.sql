@@ -1,6 +1,6 @@
 -- One place for each zip prefix, so that a join with geolocation does not fan out.
 -- Points outside Brazil are left out; the place is the lower median of latitude and of longitude; city
--- and state are the most frequent ones.
+-- (in its comparable form) and state are the most frequent ones.
 --
 -- model: geo_zip
 -- kind: row
@@ -17,9 +17,9 @@
 --   points long not null
 WITH inside AS (
     SELECT geolocation_zip_code_prefix AS zip, id, geolocation_lat AS lat, geolocation_lng AS lng,
-           geolocation_city AS city, geolocation_state AS state
+           coalesce(city_name, geolocation_city, 'unknown') AS city, geolocation_state AS state
     FROM geolocation
-    WHERE geolocation_lat BETWEEN -33.8 AND 5.3 AND geolocation_lng BETWEEN -74.0 AND -32.0
+    WHERE is_valid
 ),
 placed AS (
     SELECT zip, lat, lng,
