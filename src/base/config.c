@@ -30,7 +30,7 @@
 #define YEAR_S (INT64_C(366) * 86400)
 
 const struct option config_options[] = {
-    TEXT(home, "./millrace-data", "Data folder: lake, state, warehouse, and this file as millrace.conf"),
+    TEXT(home, "./millrace-data", "Data folder; settings may lie in it as millrace.conf"),
     SECRET(source, "PostgreSQL to read: postgres://user:password@host/database or libpq key=value text"),
     TEXT(library, "", "Path of libchdb.so; empty: beside the program, node_modules, the system's paths"),
     TEXT(slot, "millrace", "Name of the replication slot"),

@@ -55,7 +55,7 @@ static bool take_setting(struct config *c, int left, char **at, int *taken, stru
         value = at[1];
         *taken = 2;
     }
-    return config_set(c, name, value, err) || error_wrap(err, "--%.*s", (int)len, flag);
+    return config_set(c, name, value, err);
 }
 
 bool config_read_flags(struct config *c, int *argc, char **argv, const char *const *extra,

@@ -18,6 +18,12 @@
 #define ROCKSDB_VERSION "unknown"
 #endif
 
+#ifdef __clang__
+#define COMPILER "clang"
+#else
+#define COMPILER "gcc"
+#endif
+
 #if defined __SANITIZE_ADDRESS__
 #define BUILD_MODE ", address sanitizer"
 #elif defined __SANITIZE_THREAD__
@@ -46,7 +52,7 @@ static void put_version(const char *library, struct buf *out)
     struct error err;
     char engine[PROBE_TEXT];
     buf_printf(out, "millrace       %s\n", MILLRACE_VERSION);
-    buf_printf(out, "built          %s%s\n", __VERSION__, BUILD_MODE);
+    buf_printf(out, "compiler       " COMPILER " %s%s\n", __VERSION__, BUILD_MODE);
     buf_printf(out, "folder layout  %d\n", HOME_FORMAT);
     buf_printf(out, "assets         %zu files\n", asset_count);
     buf_put_text(out, "sources        PostgreSQL 13 to 18\ncommands      ");
