@@ -53,6 +53,7 @@ struct check_request {
     uint64_t cut_lsn;           /* 0: none */
     int64_t cut_version;        /* bronze version that ends at cut_lsn; -1: not yet */
     struct state_snapshot *snapshot; /* state at that version; NULL: not yet */
+    int64_t position;           /* refine's at that moment */
     int64_t batches_version;    /* version of the table `batches` with the row of that range */
 };
 
@@ -85,6 +86,7 @@ struct flow {
     pthread_mutex_t check_lock;
     pthread_cond_t check_changed;
     struct check_request check;
+    bool check_busy;                /* a check is between its hold and its snapshot; under check_lock */
 
     /* resync and replay requests from the API: comma-free table names, taken by capture / refine. */
     struct queue resync_requests;   /* char *, "public.orders" */

@@ -233,6 +233,7 @@ static void give_snapshot(struct refine *r)
     struct check_request *check = &r->flow->check;
     if (check->cut_version >= 0 && !check->snapshot && r->position >= POSITION_AFTER(check->cut_version)) {
         check->snapshot = state_snapshot_take(r->flow->state);
+        check->position = r->position;
         check->batches_version = delta_version(r->batches);
         pthread_cond_broadcast(&r->flow->check_changed);
     }

@@ -1,0 +1,86 @@
+"""check is a promise, so it must be able to fail: one value is corrupted in each layer, and is named."""
+
+import json
+import pathlib
+
+import shoplib
+
+
+def start(millrace, shop):
+    shoplib.load_sample(shop, orders=200)
+    millrace.start()
+    millrace.caught_up()
+
+
+def expect_difference(millrace, layer, table):
+    result = millrace.command("check", check=False)
+    assert result.returncode == 1, result.stdout + result.stderr
+    lines = [line for line in result.stdout.splitlines() if "differ" in line.lower()]
+    assert any(layer in line and table in line for line in lines), result.stdout
+    return result.stdout
+
+
+def test_all_equal(millrace, shop):
+    start(millrace, shop)
+    out = millrace.command("check").stdout
+    for layer in ("source", "silver", "gold", "warehouse"):
+        assert layer in out, out
+
+
+def test_a_value_changed_behind_the_stream_is_named(millrace, shop):
+    """The source is changed without its change being sent: as after a lost change."""
+    start(millrace, shop)
+    with shop.connect() as connection:
+        key = connection.execute("SELECT order_id FROM order_items LIMIT 1").fetchone()[0]
+        connection.execute("ALTER PUBLICATION millrace SET (publish = 'insert, delete')")
+        connection.execute("UPDATE order_items SET price = 4242 WHERE order_id = %s", (key,))
+        connection.execute("ALTER PUBLICATION millrace SET (publish = 'insert, update, delete, truncate')")
+    out = expect_difference(millrace, "source", "order_items")
+    assert key in out
+
+
+def corrupt_newest_file(folder, change):
+    """Rewrites one Parquet file of a Delta table in place, as a broken disk or a stranger's hand would."""
+    import pyarrow.parquet as pq
+    log = sorted(pathlib.Path(folder, "_delta_log").glob("*.json"))
+    for entry in reversed(log):
+        for line in entry.read_text(encoding="utf8").splitlines():
+            action = json.loads(line)
+            if "add" in action and action["add"].get("dataChange"):
+                path = pathlib.Path(folder, action["add"]["path"])
+                table = pq.read_table(path)
+                pq.write_table(change(table), path)
+                return
+
+
+def set_first(table, column, value):
+    import pyarrow as pa
+    at = table.schema.get_field_index(column)
+    values = table.column(column).to_pylist()
+    values[0] = value
+    return table.set_column(at, table.schema.field(column), pa.array(values, table.schema.field(column).type))
+
+
+def test_a_corrupt_silver_file_is_named(millrace, shop):
+    from decimal import Decimal
+    start(millrace, shop)
+    corrupt_newest_file(f"{millrace.home}/lake/silver/order_payments",
+                        lambda t: set_first(t, "payment_value", Decimal("99.99")))
+    expect_difference(millrace, "silver", "order_payments")
+
+
+def test_a_corrupt_gold_file_is_named(millrace, shop):
+    from decimal import Decimal
+    start(millrace, shop)
+    corrupt_newest_file(f"{millrace.home}/lake/gold/fact_payments",
+                        lambda t: set_first(t, "payment_value", Decimal("99.99")))
+    expect_difference(millrace, "gold", "fact_payments")
+
+
+def test_a_wrong_row_in_the_warehouse_is_named(millrace, shop):
+    start(millrace, shop)
+    millrace.stop()
+    millrace.command("query", "--write", "INSERT INTO fact_orders_store SELECT * REPLACE (price + 1 AS price, "
+                     "version + 1000000 AS version) FROM fact_orders_store FINAL LIMIT 1")
+    millrace.start()
+    expect_difference(millrace, "warehouse", "fact_orders")
