@@ -1,0 +1,161 @@
+/* Merging the small files of an append-only table.
+ *
+ *  1. Files of one partition are taken in the order of their commits, and rows keep their order.
+ *  2. The commit is all dataChange=false and carries nothing else: readers of the history do not see
+ *     it, and appends of other writers pass it by.
+ *  3. Memory is bounded by one small file: the rows stream from file to file, the statistics of the new
+ *     one are computed on the way. */
+#include "lake/delta_int.h"
+
+#include <stdlib.h>
+
+struct group {
+    const struct delta_file **files;
+    size_t count;
+};
+
+static int by_partition_and_age(const void *a, const void *b)
+{
+    const struct delta_file *x = *(const struct delta_file *const *)a, *y = *(const struct delta_file *const *)b;
+    int order = strcmp(x->partition ? x->partition : "", y->partition ? y->partition : "");
+    if (order) return order;
+    if (x->added_version != y->added_version) return x->added_version < y->added_version ? -1 : 1;
+    if (x->modification_ms != y->modification_ms) return x->modification_ms < y->modification_ms ? -1 : 1;
+    return strcmp(x->path, y->path);
+}
+
+static bool same_partition(const struct delta_file *a, const struct delta_file *b)
+{
+    if (!a->partition || !b->partition) return a->partition == b->partition;
+    return strcmp(a->partition, b->partition) == 0;
+}
+
+/* Files that may be merged, sorted; the caller frees the array. */
+static const struct delta_file **small_files(const struct delta_table *t, int64_t rows_max, size_t *count)
+{
+    const struct delta_file **files = mem_alloc((t->now.files.count + 1) * sizeof *files);
+    *count = 0;
+    for (size_t i = 0; i < t->now.files.count; i++) {
+        const struct delta_file *f = t->now.files.items[i];
+        if (!f->dv.type && f->rows >= 0 && f->rows < rows_max) files[(*count)++] = f;
+    }
+    if (*count) qsort(files, *count, sizeof *files, by_partition_and_age);
+    return files;
+}
+
+/* The next run of at least two files of one partition with at most rows_max rows, from *at on. */
+static bool next_group(const struct delta_file **files, size_t count, int64_t rows_max, size_t *at,
+                       struct group *out)
+{
+    while (*at < count) {
+        size_t from = *at;
+        int64_t rows = 0;
+        while (*at < count && same_partition(files[from], files[*at]) && rows + files[*at]->rows <= rows_max)
+            rows += files[(*at)++]->rows;
+        *out = (struct group){files + from, *at - from};
+        if (out->count >= 2) return true;
+    }
+    return false;
+}
+
+struct copy {
+    struct delta_table *table;
+    struct engine_conn *reader;
+    struct engine_insert_stream *writer;
+    struct delta_stats *stats;
+};
+
+static bool copy_file(struct copy *c, const struct delta_file *f, struct error *err)
+{
+    struct buf sql = {0}, path = {0}, structure = {0};
+    struct engine_result rows;
+    delta_put_file_path(c->table, f, &path);
+    delta_read_structure(&c->table->now.file_columns, &structure);
+    buf_put_text(&sql, "SELECT * FROM file(");
+    buf_put_sql_text(&sql, buf_slice(&path));
+    buf_put_text(&sql, ", 'Parquet', ");
+    buf_put_sql_text(&sql, buf_slice(&structure));
+    buf_put_text(&sql, ") SETTINGS max_threads=1, input_format_parquet_allow_missing_columns=1, "
+                       "input_format_parquet_preserve_order=1, use_hive_partitioning=0");
+    int64_t before = delta_stats_count(c->stats);
+    bool ok = engine_query(c->reader, buf_text(&sql), "RowBinary", NULL, 0, &rows, err);
+    if (ok) {
+        ok = delta_stats_rows(c->stats, rows.data, err) && engine_insert_append(c->writer, rows.data, err);
+        if (ok && delta_stats_count(c->stats) - before != f->rows)
+            ok = error_set(err, ERROR_DATA, "%.300s holds %lld rows, the log tells %lld", f->path,
+                           (long long)(delta_stats_count(c->stats) - before), (long long)f->rows);
+        engine_result_free(&rows);
+    }
+    buf_free(&sql);
+    buf_free(&path);
+    buf_free(&structure);
+    return ok;
+}
+
+static bool copy_group(struct copy *c, struct engine_conn *conn, const struct group *g, const char *name,
+                       struct error *err)
+{
+    struct buf sql = {0};
+    uint64_t written = 0;
+    delta_put_insert(c->table, name, &sql);
+    bool ok = store_make_folder(c->table->store, name, err) &&
+              engine_insert_begin(conn, buf_text(&sql), "RowBinary", &c->writer, err);
+    buf_free(&sql);
+    if (!ok) return false;
+    for (size_t i = 0; ok && i < g->count; i++) ok = copy_file(c, g->files[i], err);
+    struct error closing;
+    bool closed = engine_insert_end(c->writer, !ok, &written, ok ? err : &closing);
+    if (ok && closed && (int64_t)written != delta_stats_count(c->stats))
+        return error_set(err, ERROR_FATAL, "%lld rows were given and %llu written",
+                         (long long)delta_stats_count(c->stats), (unsigned long long)written);
+    return ok && closed;
+}
+
+static bool merge_group(struct delta_table *t, struct engine_conn *conn, struct engine_conn *reader,
+                        const struct group *g, struct delta_commit *commit, struct error *err)
+{
+    struct copy c = {.table = t, .reader = reader, .stats = delta_stats_new(&t->now.file_columns)};
+    const char *partition = g->files[0]->partition;
+    char *name = delta_new_file_name(partition);
+    struct delta_file merged = {0};
+    bool ok = copy_group(&c, conn, g, name, err) &&
+              delta_finish_file(t, name, partition, c.stats, &merged, err);
+    if (ok) {
+        delta_commit_add(commit, &merged, false);
+        for (size_t i = 0; i < g->count; i++) delta_commit_remove(commit, g->files[i], false);
+    } else {
+        struct error ignored;
+        if (!store_remove(t->store, name, &ignored)) error_wrap(err, "(%s)", ignored.text);
+    }
+    delta_file_free(&merged);
+    delta_stats_free(c.stats);
+    mem_free(name);
+    return ok;
+}
+
+bool delta_compact_append_only(struct delta_table *t, struct engine_conn *conn, size_t files_max,
+                               int64_t rows_max, size_t *merged, struct error *err)
+{
+    *merged = 0;
+    if (!delta_refresh(t, err)) return false;
+    if (t->now.unwritable || t->now.files.count <= files_max) return true;
+    size_t count, at = 0, gone = 0;
+    const struct delta_file **files = small_files(t, rows_max, &count);
+    struct group g;
+    struct engine_conn *reader = NULL;
+    struct delta_commit *commit = delta_commit_begin(t, "OPTIMIZE");
+    bool ok = engine_connect(&reader, NULL, err);
+    while (ok && next_group(files, count, rows_max, &at, &g)) {
+        ok = merge_group(t, conn, reader, &g, commit, err);
+        gone += g.count;
+    }
+    if (reader) engine_disconnect(reader);
+    mem_free(files);
+    if (!ok || !gone) {
+        delta_commit_cancel(commit);
+        return ok || error_wrap(err, "%s: compaction", t->name);
+    }
+    if (!delta_commit_finish(commit, NULL, err)) return false;
+    *merged = gone;
+    return true;
+}
