@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "engine/engine.h"
 #include "lake/views.h"
+#include "resume.h"
 #include "serve/serve.h"
 #include "stages/bronze/bronze.h"
 #include "stages/capture/capture.h"
@@ -200,7 +201,7 @@ static bool start_stages(struct pipeline *p, struct error *err)
     for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
         int index = order[i];
         if (!(p->stages & (1u << index))) continue;
-        if (index == STAGE_CAPTURE && !capture_read_resume(&p->flow, err)) return false;
+        if (index == STAGE_CAPTURE && !resume_from_lake(&p->flow, p->new_epoch, err)) return false;
         if (!start_runner(p, index, err)) return false;
         if (index != STAGE_CAPTURE && !wait_opened(p, index, err)) return false;
     }

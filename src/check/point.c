@@ -10,9 +10,7 @@
 #include "check/point.h"
 
 #include "base/clock.h"
-
-#include <stdio.h>
-#include <unistd.h>
+#include "stages/capture/capture.h"
 
 enum { HELD_US = 10000000, HOLD_US = 15000000, REACH_US = 120000000 };
 
@@ -66,31 +64,6 @@ static bool hold(struct flow *flow, struct error *err)
     return error_set(err, ERROR_RETRY, "check: bronze is busy with one large transaction; try again after it");
 }
 
-/* Makes a temporary slot; its snapshot lives while `pg` runs no other command. */
-static bool make_slot(struct pg *pg, uint64_t *lsn, char **snapshot, struct error *err)
-{
-    char sql[160];
-    snprintf(sql, sizeof sql, "CREATE_REPLICATION_SLOT \"millrace_check_%ld\" TEMPORARY LOGICAL pgoutput EXPORT_SNAPSHOT",
-             (long)getpid());
-    if (!pg_send(pg, sql, err)) return false;
-    int64_t until_us = clock_mono_us() + HOLD_US;
-    bool done = false;
-    struct pg_rows rows = {0};
-    while (!done) {
-        if (!pg_poll(pg, 100000, &done, &rows, err)) return false;
-        if (!done && clock_mono_us() > until_us)
-            return error_set(err, ERROR_RETRY,
-                             "check: PostgreSQL made no snapshot in %d s because transactions are open; see "
-                             "pg_stat_activity, end them and try again",
-                             HOLD_US / 1000000);
-    }
-    bool ok = rows.count == 1 && lsn_parse(pg_text(&rows, 0, 1), lsn) && pg_text(&rows, 0, 2);
-    if (ok) *snapshot = mem_text(pg_text(&rows, 0, 2));
-    else error_set(err, ERROR_FATAL, "check: the server's answer to CREATE_REPLICATION_SLOT is malformed");
-    pg_rows_free(&rows);
-    return ok;
-}
-
 static bool import_snapshot(struct point *p, const char *snapshot, struct error *err)
 {
     struct buf sql = {0};
@@ -102,30 +75,31 @@ static bool import_snapshot(struct point *p, const char *snapshot, struct error 
     return ok;
 }
 
+/* The hold ends in any case; with the point when there is one. */
+static void release(struct flow *flow, uint64_t lsn)
+{
+    pthread_mutex_lock(&flow->check_lock);
+    flow->check.hold = false;
+    flow->check.cut_lsn = lsn;
+    pthread_mutex_unlock(&flow->check_lock);
+    atomic_store(&flow->wanted_lsn, lsn);
+    wake_signal(&flow->capture_wake);
+    wake_signal(&flow->bronze_wake);
+}
+
 /* From the hold to the reader that sees the source at L. */
 static bool freeze_source(struct point *p, struct error *err)
 {
-    const char *source = p->flow->config->source;
-    struct pg *slot = NULL;
-    char *snapshot = NULL;
-    bool ok = pg_connect(&p->reader, source, PG_PLAIN, &p->flow->stopping, err) &&
-              pg_connect(&slot, source, PG_REPLICATION, &p->flow->stopping, err) && hold(p->flow, err);
-    bool holding = ok;
-    ok = ok && make_slot(slot, &p->lsn, &snapshot, err);
-    if (holding) {
-        pthread_mutex_lock(&p->flow->check_lock);
-        p->flow->check.hold = false;
-        if (ok) p->flow->check.cut_lsn = p->lsn;
-        pthread_mutex_unlock(&p->flow->check_lock);
-        atomic_store(&p->flow->wanted_lsn, ok ? p->lsn : 0);
-        wake_signal(&p->flow->capture_wake);
-        wake_signal(&p->flow->bronze_wake);
-    }
-    ok = ok && import_snapshot(p, snapshot, err);
-    pg_close(slot); /* and with it the slot */
-    mem_free(snapshot);
-    if (!ok && holding) clear_request(p->flow);
-    return ok;
+    struct flow *flow = p->flow;
+    struct capture_snapshot snapshot = {0};
+    if (!pg_connect(&p->reader, flow->config->source, PG_PLAIN, &flow->stopping, err) || !hold(flow, err)) return false;
+    bool ok = capture_snapshot_open(&snapshot, flow->config, HOLD_US, &flow->stopping, err);
+    p->lsn = ok ? snapshot.lsn : 0;
+    release(flow, p->lsn);
+    ok = ok && import_snapshot(p, snapshot.name, err);
+    capture_snapshot_close(&snapshot);
+    if (!ok) clear_request(flow);
+    return ok || error_wrap(err, "check");
 }
 
 static bool await_pipeline(struct point *p, struct error *err)

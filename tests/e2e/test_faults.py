@@ -1,0 +1,139 @@
+"""Bad luck and misuse: one clear message each (what, where, what to do), and nothing is lost."""
+
+
+import socket
+
+import pytest
+import shoplib
+from conftest import Millrace, free_port, wait_for
+
+
+def fails(millrace, *args, code, says, env=None):
+    result = millrace.command(*args, check=False, env=env)
+    text = result.stdout + result.stderr
+    assert result.returncode == code, f"exit {result.returncode}: {text}"
+    for part in says:
+        assert part in text, f"{part!r} is not in: {text}"
+
+
+def test_unreachable_server(millrace):
+    millrace.source = f"postgresql://shop@127.0.0.1:{free_port()}/shop"
+    fails(millrace, "run", code=4, says=["127.0.0.1"])
+
+
+def test_unknown_database(millrace, postgres):
+    millrace.source = postgres.address("no_such_shop")
+    fails(millrace, "run", code=3, says=["no_such_shop"])
+
+
+def test_second_process_on_the_same_folder(millrace, shop):
+    millrace.start()
+    other = Millrace(millrace.home, shop.address)
+    fails(other, "run", code=4, says=[str(millrace.process.pid)])
+
+
+def test_port_taken(millrace):
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        s.listen()
+        millrace.http_port = s.getsockname()[1]
+        fails(millrace, "run", code=3, says=[str(millrace.http_port)])
+
+
+def test_slot_in_use(millrace, shop, tmp_path):
+    millrace.start()
+    millrace.caught_up()
+    other = Millrace(tmp_path / "other", shop.address)
+    result = other.command("run", check=False, timeout=60)
+    assert result.returncode in (3, 4)
+    assert "slot" in result.stderr and "millrace" in result.stderr
+
+
+@pytest.mark.parametrize("args, near", [(["statsu"], "status"), (["run", "--flush-mss", "5"], "flush-ms"),
+                                        (["run", "--stages", "bronz"], "bronze")])
+def test_misspelt_names_are_suggested(millrace, args, near):
+    fails(millrace, *args, code=2, says=[near])
+
+
+def test_bad_value_of_a_setting(millrace):
+    fails(millrace, "run", "--flush-ms", "soon", code=2, says=["flush"])
+
+
+def test_postgres_restarts(millrace, postgres, shop):
+    shoplib.load_sample(shop, orders=100)
+    millrace.start()
+    millrace.caught_up()
+    for mode in ("fast", "immediate"):
+        postgres.stop(mode)
+        postgres.start()
+        shop.run("UPDATE order_items SET price = price + 1")
+        millrace.caught_up()
+        shoplib.assert_answers_equal(millrace, shop)
+    millrace.command("check")
+
+
+def test_a_bad_row_stops_nothing_and_is_replayed(millrace, shop):
+    shoplib.load_sample(shop, orders=100)
+    millrace.start()
+    millrace.caught_up()
+    good = millrace.scalar("SELECT count() FROM silver.customers")
+    with shop.connect() as connection:
+        connection.execute("INSERT INTO customers VALUES ('bad', 'bad', '01037', 'x', 'XX')")
+        connection.execute("INSERT INTO customers VALUES ('good', 'good', '01037', 'x', 'SP')")
+    millrace.caught_up()
+    listed = millrace.command("quarantine", "list").stdout
+    assert "customers" in listed and "bad" in listed
+    assert int(millrace.scalar("SELECT count() FROM silver.customers")) == int(good) + 1
+    shop.run("UPDATE customers SET customer_state = 'RJ' WHERE customer_id = 'bad'")
+    millrace.caught_up()
+    assert int(millrace.scalar("SELECT count() FROM silver.customers")) == int(good) + 2
+    assert "bad" not in millrace.command("quarantine", "list").stdout
+    millrace.command("check")
+
+
+def test_lost_slot_is_explained_and_repaired(millrace, postgres, shop):
+    """The slot is dropped behind our back; changes are lost to the stream; a new copy repairs without ghosts."""
+    shoplib.load_sample(shop, orders=100)
+    millrace.start()
+    millrace.caught_up()
+    millrace.stop()
+    with postgres.connect("postgres") as admin:
+        admin.execute("SELECT pg_drop_replication_slot('millrace')")
+    with shop.connect() as connection, connection.transaction():
+        order = connection.execute("SELECT order_id FROM orders LIMIT 1").fetchone()[0]
+        for table in ("order_reviews", "order_payments", "order_items", "orders"):
+            connection.execute(f"DELETE FROM {table} WHERE order_id = %s", (order,))
+    fails(millrace, "run", code=3, says=["slot", "--new-epoch"])
+    millrace.start("--new-epoch")
+    millrace.caught_up()
+    shoplib.assert_answers_equal(millrace, shop)
+    millrace.command("check")
+
+
+def test_large_transaction(millrace, shop):
+    """One transaction far larger than the flush budget is one commit, whole or not there."""
+    shoplib.load_sample(shop, orders=50)
+    millrace.start(env={"MILLRACE_FLUSH_BYTES": "1MB", "MILLRACE_REFINE_BYTES": "4MB"})
+    millrace.caught_up()
+    shop.run("""INSERT INTO geolocation (geolocation_zip_code_prefix, geolocation_lat, geolocation_lng,
+                geolocation_city, geolocation_state) SELECT lpad((n % 99999)::text, 5, '0'), -23.5, -46.6,
+                'sao paulo', 'SP' FROM generate_series(1, 100000) n""")
+    counts = set()
+
+    def whole():
+        counts.add(int(millrace.scalar("SELECT count() FROM silver.geolocation")))
+        return max(counts) == 100000
+    millrace.caught_up(timeout=120)
+    wait_for(whole, what="the large transaction in silver")
+    millrace.command("check")
+
+
+def test_sigterm_finishes_the_batch(millrace, shop):
+    shoplib.load_sample(shop, orders=100)
+    millrace.start()
+    millrace.caught_up()
+    shop.run("UPDATE order_items SET price = price + 1")
+    assert millrace.stop() == 0
+    millrace.start()
+    millrace.caught_up()
+    millrace.command("check")
