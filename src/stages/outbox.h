@@ -3,9 +3,11 @@
  *
  *   o/<position be64>/<gold table>\0<Delta version be64>
  *                      -> the insert block: for each changed row the row (RowBinary of the model's
- *                         columns), version u64, deleted u8
+ *                         columns), version u64, deleted u8. Empty: changes were lost with the state;
+ *                         the table must be loaded anew from gold
  *   b/<position be64>  -> end LSN u64, commit_us i64, versions JSON: written when the batch is whole
  *                         (its row in `batches` is committed)
+ *   or                 -> the position up to which batches were removed
  *
  * The position is refine's after the batch. A batch may hold several blocks of one table: large merges
  * are cut, and a batch that was half done before a crash is completed under the same position. Blocks
@@ -36,15 +38,18 @@ struct outbox_batch {
     int64_t commit_us;
     char *versions; /* {"fact_orders":12,...} of all gold tables */
 };
-/* Marks the batch whole and takes the pending blocks into it. */
+/* Marks the batch whole and takes the pending blocks into it. A batch that is whole already, or that was
+ * removed, is left as it is, so the call may be repeated after a restart. */
 bool outbox_complete(struct state *s, const struct outbox_batch *batch, struct error *err) MUST_CHECK;
 /* The oldest whole batch after `position`; *found false when none. The caller frees *out. */
 bool outbox_next(struct state *s, int64_t position, struct outbox_batch *out, bool *found,
                  struct error *err) MUST_CHECK;
 /* Blocks of one batch, those of one table one after the other in the order of their versions:
  * each(arg, table, version, block). table and block are valid during the call. */
-typedef bool outbox_each(void *arg, const char *table, int64_t version, struct slice block, struct error *err);
-bool outbox_blocks(struct state *s, int64_t position, outbox_each *each, void *arg, struct error *err) MUST_CHECK;
+typedef bool outbox_each(void *arg, const char *table, int64_t version, struct slice block,
+                         struct error *err);
+bool outbox_blocks(struct state *s, int64_t position, outbox_each *each, void *arg,
+                   struct error *err) MUST_CHECK;
 /* Removes all entries up to and including position (pending blocks stay). */
 bool outbox_remove(struct state *s, int64_t position, struct error *err) MUST_CHECK;
 void outbox_batch_free(struct outbox_batch *b);

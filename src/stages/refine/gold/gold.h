@@ -36,10 +36,11 @@
  *
  * State (with the marks that silver's and gold's own merges leave, so that a crash between any two
  * commits only means that some groups are computed again):
- *   d/<input>\0<key>\0<version be64>  -> the row before that version (empty: none)
+ *   d/<input>\0<version be64><key>    -> the row before that version (empty: none)
  *   dm/<input>                        -> newest version whose marks are in the store
- *   hi/<table>\0<column>\0<value>\0<key>\0<lsn be64><ordinal be64> -> row of <table>_history
- *   hv/<table>                        -> version of <table>_history that hi/ holds, and its columns
+ *   dc/<input>                        -> newest version whose marks are done with
+ *   hi/<table>\0<column>\0<value>\0<version be64><row be64> -> row of <table>_history
+ *   hv/<table>                        -> version of <table>_history that hi/ holds, and its shape
  *   gm/<model>                        -> hash of the text and input columns it was last rebuilt with
  *   gs/<model>\0<key>                 -> keys seen by a full recomputation that is under way
  *
@@ -105,7 +106,8 @@ bool gold_upkeep(struct gold *g, struct error *err) MUST_CHECK;
  * an input is missing. The second takes a connection of the caller's (it changes its database) and the
  * Delta version to read each input table at ("silver/orders"; -1: newest); it touches nothing of gold
  * but the models' texts, so it may run on any thread while gold is open. */
-bool gold_recompute(struct gold *g, size_t model, keyed_each *each, void *arg, struct error *err) MUST_CHECK;
+bool gold_recompute(struct gold *g, size_t model, keyed_each *each, void *arg,
+                    struct error *err) MUST_CHECK;
 typedef int64_t gold_version_of(void *arg, const char *table);
 bool gold_recompute_at(const struct gold *g, size_t model, struct engine_conn *conn,
                        gold_version_of *version_of, void *version_arg, keyed_each *each, void *arg,

@@ -1,0 +1,248 @@
+/* What the files of capture share. */
+#ifndef MILLRACE_STAGES_CAPTURE_INT_H
+#define MILLRACE_STAGES_CAPTURE_INT_H
+
+#include "base/map.h"
+#include "format/change.h"
+#include "format/pgoutput.h"
+#include "format/pgvalue.h"
+#include "stages/capture/capture.h"
+
+/* ---- encode.c: rows to JSON ---- */
+
+struct capture_column {
+    char *label; /* "name" in JSON, quotes included */
+    size_t label_len;
+    struct pgvalue_type type;
+    bool hashed;
+    bool identity; /* the replica identity holds it: a 'K' tuple has its value */
+};
+
+struct capture_table {
+    struct schema schema; /* kept columns only */
+    struct capture_column *columns;
+    size_t *source;       /* kept column -> column of the tuple or COPY line */
+    size_t source_count;  /* columns of the tuple */
+    size_t *key;          /* kept columns of the key, in key order */
+    size_t key_count;
+    const struct config *config;
+    uint32_t oid;
+    char kind;            /* relkind: 'r' or 'p' */
+    char *filter;         /* the publication's row filter or NULL */
+    int64_t pages;
+    double rows_estimate;
+};
+
+/* Builds columns, source and key from t->schema (key places set) and takes out what the settings
+ * exclude; CONFIG when an excluded column is part of the key. */
+bool table_prepare(struct capture_table *t, struct error *err) MUST_CHECK;
+/* Values in the order of kept columns. An UNCHANGED value is left out and its name goes to unchanged. */
+void table_put_image(const struct capture_table *t, const struct pgoutput_value *values, struct buf *json,
+                     struct buf *unchanged);
+void table_put_key(const struct capture_table *t, const struct pgoutput_value *values, struct buf *json);
+/* True when `table` ("schema.table" or "schema.table.column") is in the comma list. */
+bool list_holds(const char *list, const char *item);
+/* The next item of a comma list without blanks around it, mem_*; NULL at the end. */
+char *list_next(const char **list);
+
+/* ---- catalog.c: what PostgreSQL knows ---- */
+
+struct published { /* a table of the publication */
+    char *table;
+    uint32_t oid;
+    char kind, replica_identity;
+    bool has_key, readable;
+    int64_t pages;
+    double rows_estimate;
+    char *columns; /* JSON array of names or NULL: all */
+    char *filter;
+};
+
+struct published_list {
+    struct published *items;
+    size_t count, cap;
+};
+
+void published_free(struct published_list *list);
+const struct published *published_find(const struct published_list *list, const char *table);
+/* The publication's tables that the settings want, by name. */
+bool catalog_published(struct pg *pg, const struct config *config, struct published_list *out,
+                       struct error *err) MUST_CHECK;
+bool catalog_publication_exists(struct pg *pg, const struct config *config, bool *exists,
+                                struct error *err) MUST_CHECK;
+/* Makes the publication when it is not there, checks its tables, lists them. */
+bool catalog_ensure_publication(struct pg *pg, const struct config *config, struct published_list *out,
+                                struct error *err) MUST_CHECK;
+/* Schema and encoder of a published table (as the connection's transaction sees them). */
+bool catalog_table(struct pg *pg, const struct config *config, const struct published *p,
+                   struct capture_table **out, struct error *err) MUST_CHECK;
+/* The same from a relation message, completed by the catalogue. */
+bool catalog_relation(struct pg *pg, const struct config *config, const struct pgoutput_message *relation,
+                      struct capture_table **out, struct error *err) MUST_CHECK;
+
+/* ---- preflight.c ---- */
+
+struct server {
+    char system_id[32];
+    int timeline;
+    uint64_t lsn;
+};
+
+bool preflight_settings(struct pg *pg, struct error *err) MUST_CHECK;
+bool preflight_identify(struct pg *replication, struct server *out, struct error *err) MUST_CHECK;
+/* identity is NULL when the lake knows none. */
+bool preflight_identity(const char *identity, const struct server *now, const struct config *config,
+                        const char *database, struct error *err) MUST_CHECK;
+struct slot_facts {
+    bool exists;
+    uint64_t confirmed_lsn;
+    int64_t active_pid;
+};
+bool preflight_slot_facts(struct pg *pg, const char *slot, struct slot_facts *out, struct error *err) MUST_CHECK;
+/* Refuses a slot that is missing, lost, taken, of another database or ahead of the lake. */
+bool preflight_slot(struct pg *pg, const char *slot, uint64_t durable_lsn, struct error *err) MUST_CHECK;
+void identity_put(struct buf *json, const struct server *server, const struct config *config, const char *database,
+                  int64_t copy_id, const struct published_list *tables);
+
+/* ---- copy.c: rows of many tables under one snapshot ---- */
+
+struct copy_plan {
+    const struct config *config;
+    struct stage_status *status;
+    int32_t epoch;
+    char slot[64];
+    bool temporary;      /* the slot; else it stays and the stream starts from it */
+    bool drop_leftover;
+    char **tables;       /* owned by the copy from copy_start on */
+    size_t table_count;
+};
+
+enum copy_state { COPY_RUNNING, COPY_DONE, COPY_FAILED };
+
+struct copy;
+bool copy_start(struct copy **out, const struct copy_plan *plan, struct error *err) MUST_CHECK;
+/* The next batch, waiting up to timeout_us; NULL when there is none. */
+struct change_batch *copy_take(struct copy *c, int64_t timeout_us);
+/* DONE only when everything has been taken. FAILED fills err. */
+enum copy_state copy_look(struct copy *c, struct error *err);
+uint64_t copy_lsn(const struct copy *c);
+const struct schema *copy_schema(const struct copy *c, size_t i); /* of tables[i], once DONE */
+void copy_show(struct copy *c); /* progress as the stage's state */
+/* Stops what still runs and frees. */
+void copy_close(struct copy *c);
+
+/* ---- slot.c: creating slots ---- */
+
+/* The connection holds the exported snapshot until its next command. shown may be NULL. */
+bool slot_create(struct pg *replication, const struct config *config, const char *slot, bool temporary,
+                 int64_t timeout_us, const _Atomic bool *stop, struct stage_status *shown,
+                 struct capture_snapshot *out, struct error *err) MUST_CHECK;
+bool slot_drop(struct pg *replication, const char *slot, struct error *err) MUST_CHECK;
+
+/* ---- batch.c: changes to batches to the queue ---- */
+
+/* What outlives a connection: all that was handed to the queue is durable or will be. */
+struct capture_memory {
+    bool set;
+    int32_t epoch;
+    bool copy_complete, begun, new_epoch;
+    int64_t next_copy_id;
+    uint64_t handed_lsn;     /* end of the last transaction in the queue */
+    uint64_t partial_lsn;    /* commit LSN of a transaction of which a part is in the queue; 0: none */
+    uint64_t partial_count;  /* its changes there */
+    char *identity;
+    struct map copied;       /* table -> itself */
+    struct map schema_ids;   /* table -> schema id last handed on */
+};
+
+extern struct capture_memory capture_memory;
+
+struct outgoing {
+    struct change_batch *batch;
+    uint64_t changes; /* of the open transaction, up to this batch's end */
+};
+
+struct outbox {
+    struct flow *flow;
+    struct change_batch *ready;  /* whole transactions, not yet queued */
+    struct change_batch *open;   /* the transaction that is arriving */
+    bool open_partial;           /* a part of it has left */
+    struct outgoing *items;      /* in order, waiting for room in the queue */
+    size_t count, cap, head;
+};
+
+void outbox_init(struct outbox *o, struct flow *flow);
+void outbox_free(struct outbox *o);
+/* Adds a change of the arriving transaction; hands a part on when it grows beyond the budget. */
+void outbox_add(struct outbox *o, const struct change *c);
+/* The arriving transaction is whole. */
+void outbox_commit(struct outbox *o, uint64_t commit_lsn, uint64_t end_lsn, int64_t commit_us);
+/* A batch made elsewhere (copies, heartbeats), after everything before it. */
+void outbox_put(struct outbox *o, struct change_batch *batch);
+/* Moves ready transactions behind the waiting batches. */
+void outbox_flush(struct outbox *o);
+/* Pushes what the queue takes, waiting up to timeout_us; true when nothing waits any more. */
+bool outbox_push(struct outbox *o, int64_t timeout_us);
+static inline bool outbox_waiting(const struct outbox *o) { return o->head < o->count; }
+
+/* ---- stream.c ---- */
+
+struct relation {
+    struct capture_table *table; /* NULL: not wanted */
+    bool announced;              /* its schema record has been handed on */
+};
+
+struct capture {
+    struct flow *flow;
+    const struct config *config;
+    struct stage_status *status;
+    struct pg *pg;          /* catalogue queries */
+    struct pg *replication;
+    struct server server;
+    int phase;
+    struct outbox outbox;
+
+    /* copies (snapshot.c, resync.c) */
+    struct copy *copy;
+    struct published_list copying;
+    int64_t copy_id;
+    struct map wanted_copies; /* tables to be copied beside the stream -> themselves */
+    int64_t next_look_us, next_copy_us;
+
+    /* stream */
+    struct map relations;    /* oid (4 bytes) -> struct relation */
+    struct pgoutput_message message;
+    bool in_transaction;
+    uint64_t commit_lsn, ordinal, skip;
+    uint32_t xid;
+    int64_t commit_us, capture_us;
+    uint64_t received_lsn;   /* the server has sent everything below */
+    uint64_t idle_lsn;       /* ... and there is nothing for us before this */
+    uint64_t confirmed_lsn;
+    bool reply_wanted;       /* the server asked for a status */
+    int64_t last_status_us, last_heartbeat_us, last_ask_us;
+    struct pgoutput_value *values, *old_values; /* scratch, kept columns */
+    size_t value_cap;
+    struct buf key, old_key, before, after, unchanged;
+};
+
+bool stream_start(struct capture *c, struct error *err) MUST_CHECK;
+bool stream_step(struct capture *c, enum progress *out, struct error *err) MUST_CHECK;
+void stream_stop(struct capture *c);
+/* row.c: one message of a transaction. */
+bool stream_message(struct capture *c, struct slice bytes, struct error *err) MUST_CHECK;
+void relation_free(void *relation);
+/* The record 'S' for a table, unless the lake has the same one already. */
+bool announce_schema(const char *table, const char *id);
+
+/* ---- snapshot.c: the first copy; resync.c: copies beside the stream ---- */
+
+bool snapshot_begin(struct capture *c, struct error *err) MUST_CHECK;
+bool snapshot_wait(struct capture *c, bool *durable, struct error *err) MUST_CHECK;
+bool snapshot_step(struct capture *c, bool *done, struct error *err) MUST_CHECK;
+/* Begin or complete records of all tables being copied, as one batch. */
+struct change_batch *snapshot_brackets(struct capture *c, enum change_op op, uint64_t lsn, uint64_t end_lsn);
+bool resync_step(struct capture *c, struct error *err) MUST_CHECK;
+void resync_want(struct capture *c, const char *table);
+
+#endif

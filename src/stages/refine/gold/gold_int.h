@@ -1,0 +1,194 @@
+/* Private to gold*.c.
+ *
+ *   gold_model.c     model files: header, inputs, order
+ *   gold_input.c     inputs as tables: finding them, their rows by a column's value
+ *   gold_history.c   follows <table>_history into the state (hi/)
+ *   gold_marks.c     changed keys: the hook that leaves marks, reading, gaps, clearing
+ *   gold_groups.c    from changed rows backwards to the groups they affect
+ *   gold_slice.c     some groups: inputs forwards into the scratch database, SELECT, difference
+ *   gold_changes.c   what a model's run has found to change, until it is merged
+ *   gold_full.c      the SELECT over the whole of its inputs, merged by difference or handed out
+ *   gold.c           open, close, apply, whole models
+ *
+ * One thread uses a struct gold; gold_recompute_at reads only what is constant after gold_open. */
+#ifndef MILLRACE_STAGES_GOLD_INT_H
+#define MILLRACE_STAGES_GOLD_INT_H
+
+#include "base/assets.h"
+#include "base/map.h"
+#include "stages/refine/gold/gold.h"
+
+enum { LINE_GROUP = -1, LINE_ALL = -2 };
+
+/* One "-- input:" line. Tables are indexes into the model's tables. */
+struct gold_line {
+    size_t table;
+    int parent;                 /* a table, or LINE_GROUP, LINE_ALL */
+    char *column, *parent_column;
+    int since_table;            /* -1: none */
+    char *since_from, *since_to, *since_column; /* since_to may be NULL */
+    int column_at, parent_at;   /* bound: indexes into the inputs' columns */
+};
+
+enum gold_kind { GOLD_SILVER, GOLD_HISTORY, GOLD_MODEL };
+
+/* A table that models read, shared by all of them. */
+struct gold_input {
+    char *name;                 /* as in SQL: "orders", "products_history", "dim_products" */
+    enum gold_kind kind;
+    char *base;                 /* the silver table of a history, else the name */
+    char *table;                /* in the lake: "silver/orders" */
+    size_t model;               /* of a GOLD_MODEL */
+    /* at work */
+    struct keyed *keyed;        /* NULL: not there yet; of a history: its silver table */
+    struct delta_table *history;
+    const struct columns *columns;
+    int64_t checked_version;    /* marks are known to be without gap up to here */
+    bool scratch_dirty;
+    struct columns scratch;     /* columns of its table in the scratch database; count 0: none */
+};
+
+struct gold_model {
+    char *name, *table;         /* "fact_orders", "gold/fact_orders" */
+    char *file;
+    bool whole;
+    struct columns columns;
+    int *keys, *sort;
+    size_t key_count, sort_count;
+    int group;                  /* column; -1 for whole models */
+    size_t *tables, table_count, table_cap; /* indexes into the set's inputs */
+    struct gold_line *lines;
+    size_t line_count, line_cap;
+    char *select;
+    uint64_t text_hash;
+    /* at work */
+    struct keyed *keyed;
+    bool columns_differ;        /* the table in the lake has other columns: replace it */
+    uint64_t built_hash;        /* gm/; 0: not built */
+    bool full;                  /* to be recomputed in this apply */
+    int64_t safe_version;       /* version at the last completed batch */
+};
+
+struct gold_models {
+    struct gold_model *items;   /* in the order of their dependencies */
+    size_t count, cap;
+    struct gold_input *inputs;
+    size_t input_count, input_cap;
+};
+
+bool gold_models_load(struct gold_models *set, const struct asset *files, size_t count,
+                      struct error *err) MUST_CHECK;
+void gold_models_free(struct gold_models *set);
+bool gold_model_reads(const struct gold_model *m, size_t input);
+
+struct gold {
+    struct flow *flow;
+    struct engine_conn *conn;   /* the caller's: merges */
+    struct engine_conn *scratch, *full;
+    gold_silver *silver;
+    void *silver_arg;
+    struct gold_models models;
+    struct slice *fields;       /* room for the widest row */
+    size_t field_cap;
+    bool applied;               /* marks have been followed since they were last cleared */
+    int64_t whole_next_us;      /* whole models rest until then */
+    size_t whole_turn;
+};
+
+/* gold_open over other models than the embedded ones. */
+bool gold_open_with(struct gold **out, const struct asset *files, size_t file_count, struct flow *flow,
+                    struct engine_conn *conn, gold_silver *silver, void *arg, struct error *err) MUST_CHECK;
+
+/* ---- inputs ---- */
+
+/* Looks all inputs up anew and brings histories into the state. */
+bool gold_inputs_bind(struct gold *g, struct error *err) MUST_CHECK;
+/* Whether all inputs of the model are there. */
+bool gold_model_ready(const struct gold *g, const struct gold_model *m);
+/* Resolves the columns of the model's lines; CONFIG when they do not fit. */
+bool gold_model_bind(struct gold *g, struct gold_model *m, struct error *err) MUST_CHECK;
+/* Hash of the model's text and of its inputs' columns. */
+uint64_t gold_model_hash(const struct gold *g, const struct gold_model *m);
+/* Rows of an input whose column has the value; the key tells rows of one input apart. */
+bool gold_input_find(struct gold *g, const struct gold_input *in, int column, struct slice value,
+                     keyed_each *each, void *arg, struct error *err) MUST_CHECK;
+/* Splits a row into g->fields. */
+bool gold_split(struct gold *g, const struct columns *columns, struct slice row, struct error *err) MUST_CHECK;
+void gold_fields_reserve(struct gold *g, size_t count);
+
+bool gold_history_follow(struct gold *g, size_t input, struct error *err) MUST_CHECK;
+void gold_history_prefix(const char *table, const char *column, struct slice value, struct buf *out);
+/* hi/ keys end in a version and a row number. */
+enum { GOLD_HISTORY_TAIL = 16 };
+
+/* ---- state keys and values ---- */
+
+void gold_put_be64(struct buf *out, uint64_t v);
+uint64_t gold_get_be64(const char *at);
+/* `<kind>/<name>`, or `<kind>/<name>\0` when closed. */
+void gold_put_key(struct buf *out, const char *kind, const char *name, bool closed);
+bool gold_get_number(struct gold *g, const char *kind, const char *name, int64_t *out, struct error *err) MUST_CHECK;
+void gold_batch_number(struct state_batch *b, const char *kind, const char *name, int64_t v);
+/* Takes it that all models reading the input have never been built; durable with the batch. */
+void gold_forget_readers(struct gold *g, size_t input, struct state_batch *also);
+
+/* ---- marks ---- */
+
+void gold_mark_put(struct state_batch *also, const char *input, struct slice key, int64_t version,
+                   struct slice before);
+/* Forgets the readers of inputs whose marks have a gap. */
+bool gold_marks_check(struct gold *g, struct error *err) MUST_CHECK;
+bool gold_marks_any(struct gold *g, const struct gold_input *in, bool *any, struct error *err) MUST_CHECK;
+/* Calls each for every changed key with its row before and after (data NULL: none). */
+typedef bool gold_mark_each(void *arg, struct slice before, struct slice after, struct error *err);
+bool gold_marks_each(struct gold *g, const struct gold_input *in, gold_mark_each *each, void *arg,
+                     struct error *err) MUST_CHECK;
+bool gold_marks_clear(struct gold *g, struct error *err) MUST_CHECK;
+
+/* ---- groups ---- */
+
+enum { GOLD_GROUPS_MAX = 200000, GOLD_SLICE_GROUPS = 5000 };
+
+/* The groups that the marks affect, as keys of the map. *overflow: more than GOLD_GROUPS_MAX values were
+ * met on the way, or a line without column changed; the groups are then incomplete. */
+bool gold_groups_collect(struct gold *g, struct gold_model *m, struct map *groups, bool *overflow,
+                         struct error *err) MUST_CHECK;
+
+/* ---- changes ---- */
+
+struct gold_change {
+    size_t key_at, key_len, row_at, row_len;
+    bool gone;
+};
+
+struct gold_changes {
+    struct gold *g;
+    struct gold_model *m;
+    int64_t position, outbox_position;
+    struct buf bytes;
+    struct gold_change *items;
+    size_t count, cap;
+    struct map by_key;          /* key -> index + 1 */
+    size_t written, deleted;    /* by all merges */
+    bool merged;
+};
+
+void gold_changes_upsert(struct gold_changes *c, struct slice key, struct slice row);
+/* An upsert of the same key wins, whichever came first: the row has moved to another group. */
+void gold_changes_delete(struct gold_changes *c, struct slice key);
+bool gold_changes_large(const struct gold_changes *c);
+/* Merges what is there at the table's present position; end merges the rest at the final one. */
+bool gold_changes_flush(struct gold_changes *c, struct error *err) MUST_CHECK;
+bool gold_changes_end(struct gold_changes *c, struct error *err) MUST_CHECK;
+void gold_changes_free(struct gold_changes *c);
+
+/* ---- runs ---- */
+
+/* `SELECT CAST(...) ... FROM (<the model>)`. */
+void gold_put_select(const struct gold_model *m, struct buf *sql);
+bool gold_run_groups(struct gold *g, struct gold_model *m, const struct map *groups, struct gold_changes *c,
+                     struct error *err) MUST_CHECK;
+bool gold_run_full(struct gold *g, struct gold_model *m, int64_t position, int64_t outbox_position,
+                   struct error *err) MUST_CHECK;
+
+#endif

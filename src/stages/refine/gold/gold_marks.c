@@ -1,0 +1,271 @@
+/* Marks: which keys of an input changed, and how their rows were before (gold.h: d/, dm/, dc/).
+ *
+ *   merge of version v --> d/<input>\0<v><key> for each changed key, dm/ = v      (one atomic write)
+ *   gold has followed  --> dc/ = dm/, the marks up to it are deleted
+ *
+ * Readers start behind dc/, so they never walk over marks that were deleted. A version between dc/ and
+ * the table's that added data but left no marks is a gap: the store is older than the lake. */
+#include "stages/refine/gold/gold_int.h"
+
+#include "base/log.h"
+
+enum { CHUNK_KEYS = 1000, POINT_DELETES_MAX = 5000 };
+
+static void put_mark_prefix(struct buf *out, const char *input, int64_t version)
+{
+    gold_put_key(out, "d", input, true);
+    gold_put_be64(out, (uint64_t)version);
+}
+
+void gold_mark_put(struct state_batch *also, const char *input, struct slice key, int64_t version,
+                   struct slice before)
+{
+    struct buf name = {0};
+    put_mark_prefix(&name, input, version);
+    buf_put_slice(&name, key);
+    state_batch_put(also, buf_slice(&name), before);
+    buf_free(&name);
+}
+
+void gold_mark_hook(void *arg, const struct keyed_applied *applied, size_t count, int64_t version,
+                    struct state_batch *also)
+{
+    const struct gold_mark *mark = arg;
+    for (size_t i = 0; i < count; i++)
+        gold_mark_put(also, mark->table, applied[i].key, version,
+                      applied[i].before.data ? applied[i].before : SLICE(""));
+    gold_batch_number(also, "dm", mark->table, version);
+}
+
+/* Versions whose marks are still to be followed: (*from, *to]. */
+static bool mark_range(struct gold *g, const struct gold_input *in, int64_t *from, int64_t *to,
+                       struct error *err)
+{
+    return gold_get_number(g, "dc", in->name, from, err) && gold_get_number(g, "dm", in->name, to, err);
+}
+
+/* ---- gaps ---- */
+
+/* Whether a commit in (from, to] added data. One whose log entry is gone may have. */
+static bool data_between(const struct delta_table *t, int64_t from, int64_t to, bool *data, struct error *err)
+{
+    *data = false;
+    for (int64_t v = from + 1; v <= to && !*data; v++) {
+        struct delta_history_entry entry = {0};
+        if (!delta_history(t, v, &entry, err)) {
+            if (err->kind != ERROR_DATA) return false;
+            *err = (struct error){0};
+            *data = true;
+            return true;
+        }
+        *data = entry.added_count > 0;
+        delta_history_free(&entry);
+    }
+    return true;
+}
+
+static bool check_input(struct gold *g, size_t at, struct error *err)
+{
+    struct gold_input *in = &g->models.inputs[at];
+    int64_t cleared, marked, version = keyed_version(in->keyed);
+    bool gap = false;
+    if (in->checked_version == version) return true;
+    if (!mark_range(g, in, &cleared, &marked, err)) return false;
+    int64_t known = marked > cleared ? marked : cleared;
+    if (in->checked_version > known) known = in->checked_version;
+    if (known > version) known = -1; /* not the table that the store knew */
+    if (known < version && !data_between(keyed_table(in->keyed), known, version, &gap, err)) return false;
+    in->checked_version = version;
+    if (!gap) return true;
+    if (known >= 0)
+        log_info("gold", "recomputing", "input=%s reason=\"changes after version %lld left no marks\"",
+                 in->name, (long long)known);
+    struct state_batch *b = state_batch_new();
+    gold_forget_readers(g, at, b);
+    gold_batch_number(b, "dm", in->name, version);
+    bool ok = state_write(g->flow->state, b, err);
+    state_batch_free(b);
+    return ok;
+}
+
+bool gold_marks_check(struct gold *g, struct error *err)
+{
+    for (size_t i = 0; i < g->models.input_count; i++) {
+        const struct gold_input *in = &g->models.inputs[i];
+        if (!in->keyed || in->kind == GOLD_HISTORY) continue;
+        if (!check_input(g, i, err)) return error_wrap(err, "gold: input %s", in->name);
+    }
+    return true;
+}
+
+/* ---- reading ---- */
+
+struct mark {
+    size_t key_at, key_len, before_at, before_len, after_at, after_len;
+    bool has_before, has_after;
+};
+
+struct reader {
+    struct gold *g;
+    const struct gold_input *in;
+    gold_mark_each *each;
+    void *arg;
+    struct buf bytes;
+    struct mark marks[CHUNK_KEYS];
+    size_t count;
+    struct map seen;            /* keys of earlier versions: their first image is the one that counts */
+    struct map at;              /* key -> mark of this chunk, + 1 */
+    bool several;               /* versions */
+};
+
+static size_t put_bytes(struct reader *r, struct slice s)
+{
+    size_t at = r->bytes.len;
+    buf_put_slice(&r->bytes, s);
+    return at;
+}
+
+static bool take_current(void *arg, struct slice key, struct slice row, struct error *err)
+{
+    struct reader *r = arg;
+    (void)err;
+    size_t at = (size_t)(uintptr_t)map_get(&r->at, key);
+    if (at == 0) return true;
+    struct mark *m = &r->marks[at - 1];
+    m->after_at = put_bytes(r, row);
+    m->after_len = row.len;
+    m->has_after = true;
+    return true;
+}
+
+static bool read_current(struct reader *r, struct error *err)
+{
+    struct slice keys[CHUNK_KEYS];
+    struct buf copy = {0}; /* bytes grow while rows come in, the keys must stay */
+    for (size_t i = 0; i < r->count; i++)
+        buf_put(&copy, r->bytes.data + r->marks[i].key_at, r->marks[i].key_len);
+    size_t at = 0;
+    for (size_t i = 0; i < r->count; i++) {
+        keys[i] = (struct slice){copy.data + at, r->marks[i].key_len};
+        at += r->marks[i].key_len;
+        *map_put(&r->at, keys[i]) = (void *)(uintptr_t)(i + 1);
+    }
+    bool ok = keyed_get_many(r->in->keyed, keys, r->count, take_current, r, err);
+    map_clear(&r->at, NULL);
+    buf_free(&copy);
+    return ok;
+}
+
+static bool emit_chunk(struct reader *r, struct error *err)
+{
+    bool ok = r->in->kind == GOLD_HISTORY || r->count == 0 || read_current(r, err);
+    for (size_t i = 0; i < r->count && ok; i++) {
+        const struct mark *m = &r->marks[i];
+        struct slice before = {NULL, 0}, after = {NULL, 0};
+        if (m->has_before) before = (struct slice){r->bytes.data + m->before_at, m->before_len};
+        if (m->has_after) after = (struct slice){r->bytes.data + m->after_at, m->after_len};
+        if (before.data && after.data && slice_equal(before, after)) continue;
+        if (before.data || after.data) ok = r->each(r->arg, before, after, err);
+    }
+    r->count = 0;
+    buf_clear(&r->bytes);
+    return ok;
+}
+
+static bool take_mark(struct reader *r, struct slice key, struct slice before, struct error *err)
+{
+    if (r->several) {
+        void **seen = map_put(&r->seen, key);
+        if (*seen) return true;
+        *seen = r;
+    }
+    struct mark *m = &r->marks[r->count++];
+    *m = (struct mark){.key_len = key.len, .before_len = before.len, .has_before = before.len > 0};
+    m->key_at = put_bytes(r, key);
+    m->before_at = put_bytes(r, before);
+    return r->count < CHUNK_KEYS || emit_chunk(r, err);
+}
+
+static bool read_version(struct reader *r, int64_t version, struct error *err)
+{
+    struct buf prefix = {0};
+    struct slice key, before;
+    bool ok = true;
+    put_mark_prefix(&prefix, r->in->name, version);
+    struct state_iter *it = state_iter_open(r->g->flow->state, NULL, buf_slice(&prefix));
+    while (ok && state_iter_next(it, &key, &before))
+        ok = take_mark(r, (struct slice){key.data + prefix.len, key.len - prefix.len}, before, err);
+    buf_free(&prefix);
+    struct error closing = {0};
+    bool closed = state_iter_close(it, &closing);
+    if (ok && !closed) *err = closing;
+    return ok && closed;
+}
+
+bool gold_marks_each(struct gold *g, const struct gold_input *in, gold_mark_each *each, void *arg,
+                     struct error *err)
+{
+    int64_t from, to;
+    if (!mark_range(g, in, &from, &to, err)) return false;
+    struct reader *r = mem_alloc(sizeof *r);
+    *r = (struct reader){.g = g, .in = in, .each = each, .arg = arg, .several = to - from > 1};
+    bool ok = true;
+    for (int64_t v = from + 1; v <= to && ok; v++) ok = read_version(r, v, err);
+    ok = ok && emit_chunk(r, err);
+    buf_free(&r->bytes);
+    map_free(&r->seen, NULL);
+    map_free(&r->at, NULL);
+    mem_free(r);
+    return ok;
+}
+
+bool gold_marks_any(struct gold *g, const struct gold_input *in, bool *any, struct error *err)
+{
+    int64_t from, to;
+    if (!mark_range(g, in, &from, &to, err)) return false;
+    *any = to > from;
+    return true;
+}
+
+/* ---- clearing ---- */
+
+static bool delete_version(struct gold *g, const char *input, int64_t version, size_t *deletes,
+                           struct state_batch *b, struct error *err)
+{
+    struct buf prefix = {0}, end = {0};
+    struct slice key, value;
+    put_mark_prefix(&prefix, input, version);
+    put_mark_prefix(&end, input, version + 1);
+    struct state_iter *it = state_iter_open(g->flow->state, NULL, buf_slice(&prefix));
+    while (*deletes < POINT_DELETES_MAX && state_iter_next(it, &key, &value)) {
+        state_batch_delete(b, key);
+        ++*deletes;
+    }
+    if (*deletes >= POINT_DELETES_MAX) state_batch_delete_range(b, buf_slice(&prefix), buf_slice(&end));
+    buf_free(&prefix);
+    buf_free(&end);
+    return state_iter_close(it, err);
+}
+
+static bool clear_input(struct gold *g, const char *input, int64_t from, int64_t to, struct error *err)
+{
+    struct state_batch *b = state_batch_new();
+    size_t deletes = 0;
+    bool ok = true;
+    for (int64_t v = from + 1; v <= to && ok; v++) ok = delete_version(g, input, v, &deletes, b, err);
+    gold_batch_number(b, "dc", input, to);
+    ok = ok && state_write(g->flow->state, b, err);
+    state_batch_free(b);
+    return ok;
+}
+
+bool gold_marks_clear(struct gold *g, struct error *err)
+{
+    for (size_t i = 0; i < g->models.input_count; i++) {
+        const struct gold_input *in = &g->models.inputs[i];
+        int64_t from, to;
+        if (!mark_range(g, in, &from, &to, err)) return false;
+        if (to > from && !clear_input(g, in->name, from, to, err)) return false;
+    }
+    return true;
+}
