@@ -58,8 +58,8 @@ lowered AS (
 )
 SELECT surrogate_key(concat(r.review_id, '|', r.order_id)) AS review_key, r.review_id AS review_id,
        r.order_id AS order_id, surrogate_key(r.order_id) AS order_key, b.bought_at AS order_date,
-       r.review_creation_date AS created_at, r.review_answer_timestamp AS answered_at,
-       date_key_of(r.review_creation_date) AS date_key, coalesce(c.customer_key, 0) AS customer_key,
+       coalesce(r.review_creation_date, b.bought_at) AS created_at, r.review_answer_timestamp AS answered_at,
+       date_key_of(coalesce(r.review_creation_date, b.bought_at)) AS date_key, coalesce(c.customer_key, 0) AS customer_key,
        b.status AS order_status, r.review_score AS review_score,
        CASE WHEN r.review_score >= 4 THEN 'positive' WHEN r.review_score = 3 THEN 'neutral'
             ELSE 'negative' END AS sentiment,
