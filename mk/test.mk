@@ -1,0 +1,50 @@
+# A test program declares by a line /* needs: engine */ (or by opening it) that it loads libchdb, which
+# cannot live in a process with address or thread sanitizer; those go under valgrind.
+ENGINE_SOURCES  := $(if $(UNIT_SOURCES),$(shell grep -lE 'needs: engine|engine_open\>' $(UNIT_SOURCES)))
+PLAIN_SOURCES   := $(filter-out $(ENGINE_SOURCES),$(UNIT_SOURCES))
+PLAIN_TESTS     := $(PLAIN_SOURCES:tests/unit/%.c=$(OUT)/tests/%)
+VALGRIND_TESTS  := $(addprefix build/release/tests/,$(filter test_engine test_keyed,\
+                     $(UNIT_SOURCES:tests/unit/%.c=%)))
+UNIT_SECONDS    ?= 120
+VALGRIND        := valgrind --quiet --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
+                   --error-exitcode=9 --fair-sched=yes --suppressions=$(CURDIR)/tests/valgrind.supp
+
+unit: $(UNIT_TESTS) ## build and run the unit tests
+	@scripts/unit --seconds $(UNIT_SECONDS) $(UNIT_TESTS)
+
+unit-plain: $(PLAIN_TESTS)
+	@scripts/unit --seconds $(UNIT_SECONDS) $(PLAIN_TESTS)
+
+e2e: all ## run the end-to-end tests
+	@.venv/bin/pytest -q tests/e2e $(PYTEST_FLAGS)
+
+# Steps in order, in one make each: what `deps` brings is seen by the next one.
+test: ## everything: deps, build, checks, unit and end-to-end tests
+	@$(MAKE) --no-print-directory deps
+	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory check-fast
+	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory e2e
+
+asan: ## unit tests that do not need the engine, with address and undefined behaviour sanitizers
+	@ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1 \
+	    $(MAKE) --no-print-directory MODE=asan CFLAGS="-O1 -g" unit-plain
+
+tsan: ## the same, with the thread sanitizer
+	@TSAN_OPTIONS=halt_on_error=1 $(MAKE) --no-print-directory MODE=tsan CFLAGS="-O1 -g" unit-plain
+
+valgrind: $(VALGRIND_TESTS) ## tests of the engine and of keyed tables under valgrind
+	@scripts/unit --seconds 1800 --prefix "$(VALGRIND)" $(VALGRIND_TESTS)
+
+demo: ## set up everything, build, and run the demo
+	@$(MAKE) --no-print-directory deps
+	@$(MAKE) --no-print-directory all
+	@build/millrace demo
+
+torture: all ## kill the program at every point and compare afterwards
+	@.venv/bin/pytest -q tests/e2e -k kill $(PYTEST_FLAGS)
+
+bench: all ## measure throughput and latency
+	@if [ -x bench/run ]; then bench/run; else echo "bench/run is missing" >&2; exit 1; fi
+
+.PHONY: unit unit-plain e2e test asan tsan valgrind demo torture bench
