@@ -32,8 +32,9 @@ struct work {
     struct keyed *k;
     struct engine_conn *conn;
     const struct keyed_plan *plan;
-    struct delta_file *added;
+    struct delta_file *added; /* numbered from first_number on */
     size_t added_count, added_cap;
+    uint32_t first_number;
     struct touched *touched;
     size_t touched_count, touched_cap;
     struct state_batch *batch;
@@ -72,7 +73,7 @@ static bool write_files(struct work *w, struct error *err)
     for (size_t i = 0; ok && i < w->plan->count; i++) {
         struct keyed_item *item = &w->plan->items[i];
         if (!item->after.data) continue;
-        item->new_file = w->k->next_number + (uint32_t)w->added_count;
+        item->new_file = w->first_number + (uint32_t)w->added_count;
         item->new_row = (uint32_t)count++;
         buf_put_slice(&rows, item->after);
         if (count < KEYED_FILE_ROWS && rows.len < KEYED_FILE_BYTES) continue;
@@ -192,7 +193,7 @@ static bool write_vectors(struct work *w, struct error *err)
 static void batch_files(struct work *w, struct state_batch *batch)
 {
     for (size_t i = 0; i < w->added_count; i++)
-        keyed_batch_file(w->k, batch, w->k->next_number + (uint32_t)i, w->added[i].path);
+        keyed_batch_file(w->k, batch, w->first_number + (uint32_t)i, w->added[i].path);
     for (size_t i = 0; i < w->touched_count; i++)
         if (w->touched[i].gone) keyed_batch_file(w->k, batch, w->touched[i].number, NULL);
 }
@@ -306,7 +307,7 @@ static void take_in(struct work *w)
     }
     for (size_t i = 0; i < w->added_count; i++) {
         const struct delta_file *added = &w->added[i];
-        struct keyed_file *f = keyed_files_add(k, k->next_number, added->path, added->rows);
+        struct keyed_file *f = keyed_files_add(k, w->first_number + (uint32_t)i, added->path, added->rows);
         f->loaded = true;
     }
 }
@@ -348,7 +349,7 @@ static bool run(struct work *w, struct error *err)
 bool keyed_commit_plan(struct keyed *k, struct engine_conn *conn, const struct keyed_plan *plan,
                        struct error *err)
 {
-    struct work w = {.k = k, .conn = conn, .plan = plan};
+    struct work w = {.k = k, .conn = conn, .plan = plan, .first_number = k->next_number};
     bool ok = run(&w, err);
     free_work(&w);
     return ok;
