@@ -32,6 +32,9 @@ struct outbox_writer {
 void outbox_append(const struct outbox_writer *w, const struct keyed_applied *applied, size_t count,
                    int64_t version, struct state_batch *also);
 
+/* Says that the table must be loaded anew from gold: an empty block. */
+void outbox_append_reload(const char *table, int64_t position, int64_t version, struct state_batch *also);
+
 struct outbox_batch {
     int64_t position;
     uint64_t end_lsn;

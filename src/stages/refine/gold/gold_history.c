@@ -16,14 +16,14 @@ struct follow {
     struct gold *g;
     size_t input;
     const struct gold_input *in;
-    int *indexed;               /* columns that models look up */
+    int *indexed; /* columns that models look up */
     size_t indexed_count;
     struct buf shape;
-    int64_t version;            /* being followed */
-    uint64_t row;               /* number within it */
+    int64_t version; /* being followed */
+    uint64_t row;    /* number within it */
     bool marks;
     struct state_batch *batch;
-    struct buf rest;            /* of a chunk that ends inside a row */
+    struct buf rest; /* of a chunk that ends inside a row */
 };
 
 void gold_history_prefix(const char *table, const char *column, struct slice value, struct buf *out)
@@ -56,7 +56,8 @@ static void find_indexed(struct follow *f)
         for (size_t l = 0; l < m->line_count; l++) {
             const struct gold_line *line = &m->lines[l];
             if (line->column && m->tables[line->table] == f->input) index_column(f, line->column);
-            if (line->parent >= 0 && m->tables[line->parent] == f->input) index_column(f, line->parent_column);
+            if (line->parent >= 0 && m->tables[line->parent] == f->input)
+                index_column(f, line->parent_column);
         }
     }
 }
@@ -140,7 +141,8 @@ static bool take_rows(struct follow *f, const char *sql, struct error *err)
         if (ok && !done) ok = take_chunk(f, chunk, err);
     }
     engine_stream_close(s);
-    return ok && (f->rest.len == 0 || error_set(err, ERROR_FATAL, "a row of %s is cut short", f->in->table));
+    return ok &&
+           (f->rest.len == 0 || error_set(err, ERROR_FATAL, "a row of %s is cut short", f->in->table));
 }
 
 /* ---- commit by commit ---- */
@@ -187,7 +189,8 @@ static bool take_commit(struct follow *f, int64_t version, struct error *err)
     f->version = version;
     f->row = 0;
     bool ok = true;
-    for (size_t i = 0; i < entry.added_count && ok; i++) ok = take_file(f, &entry.added[i], err);
+    for (size_t i = 0; i < entry.added_count && ok; i++)
+        ok = take_file(f, &entry.added[i], err);
     bool any = entry.added_count > 0;
     delta_history_free(&entry);
     if (!ok) return false;

@@ -23,39 +23,39 @@ enum { LINE_GROUP = -1, LINE_ALL = -2 };
 /* One "-- input:" line. Tables are indexes into the model's tables. */
 struct gold_line {
     size_t table;
-    int parent;                 /* a table, or LINE_GROUP, LINE_ALL */
+    int parent; /* a table, or LINE_GROUP, LINE_ALL */
     char *column, *parent_column;
-    int since_table;            /* -1: none */
+    int since_table;                            /* -1: none */
     char *since_from, *since_to, *since_column; /* since_to may be NULL */
-    int column_at, parent_at;   /* bound: indexes into the inputs' columns */
+    int column_at, parent_at;                   /* bound: indexes into the inputs' columns */
 };
 
 enum gold_kind { GOLD_SILVER, GOLD_HISTORY, GOLD_MODEL };
 
 /* A table that models read, shared by all of them. */
 struct gold_input {
-    char *name;                 /* as in SQL: "orders", "products_history", "dim_products" */
+    char *name; /* as in SQL: "orders", "products_history", "dim_products" */
     enum gold_kind kind;
-    char *base;                 /* the silver table of a history, else the name */
-    char *table;                /* in the lake: "silver/orders" */
-    size_t model;               /* of a GOLD_MODEL */
+    char *base;   /* the silver table of a history, else the name */
+    char *table;  /* in the lake: "silver/orders" */
+    size_t model; /* of a GOLD_MODEL */
     /* at work */
-    struct keyed *keyed;        /* NULL: not there yet; of a history: its silver table */
+    struct keyed *keyed; /* NULL: not there yet; of a history: its silver table */
     struct delta_table *history;
     const struct columns *columns;
-    int64_t checked_version;    /* marks are known to be without gap up to here */
+    int64_t checked_version; /* marks are known to be without gap up to here */
     bool scratch_dirty;
-    struct columns scratch;     /* columns of its table in the scratch database; count 0: none */
+    struct columns scratch; /* columns of its table in the scratch database; count 0: none */
 };
 
 struct gold_model {
-    char *name, *table;         /* "fact_orders", "gold/fact_orders" */
+    char *name, *table; /* "fact_orders", "gold/fact_orders" */
     char *file;
     bool whole;
     struct columns columns;
     int *keys, *sort;
     size_t key_count, sort_count;
-    int group;                  /* column; -1 for whole models */
+    int group;                              /* column; -1 for whole models */
     size_t *tables, table_count, table_cap; /* indexes into the set's inputs */
     struct gold_line *lines;
     size_t line_count, line_cap;
@@ -63,14 +63,16 @@ struct gold_model {
     uint64_t text_hash;
     /* at work */
     struct keyed *keyed;
-    bool columns_differ;        /* the table in the lake has other columns: replace it */
-    uint64_t built_hash;        /* gm/; 0: not built */
-    bool full;                  /* to be recomputed in this apply */
-    int64_t safe_version;       /* version at the last completed batch */
+    bool columns_differ;     /* the table in the lake has other columns: replace it */
+    uint64_t built_hash;     /* gm/; 0: not built */
+    bool full;               /* to be recomputed in this apply */
+    int64_t safe_version;    /* version at the last completed batch */
+    int64_t checked_version; /* its own marks are known to be without gap up to here */
+    bool gap;
 };
 
 struct gold_models {
-    struct gold_model *items;   /* in the order of their dependencies */
+    struct gold_model *items; /* in the order of their dependencies */
     size_t count, cap;
     struct gold_input *inputs;
     size_t input_count, input_cap;
@@ -83,15 +85,15 @@ bool gold_model_reads(const struct gold_model *m, size_t input);
 
 struct gold {
     struct flow *flow;
-    struct engine_conn *conn;   /* the caller's: merges */
+    struct engine_conn *conn; /* the caller's: merges */
     struct engine_conn *scratch, *full;
     gold_silver *silver;
     void *silver_arg;
     struct gold_models models;
-    struct slice *fields;       /* room for the widest row */
+    struct slice *fields; /* room for the widest row */
     size_t field_cap;
-    bool applied;               /* marks have been followed since they were last cleared */
-    int64_t whole_next_us;      /* whole models rest until then */
+    bool applied;          /* marks have been followed since they were last cleared */
+    int64_t whole_next_us; /* whole models rest until then */
     size_t whole_turn;
 };
 
@@ -113,7 +115,8 @@ uint64_t gold_model_hash(const struct gold *g, const struct gold_model *m);
 bool gold_input_find(struct gold *g, const struct gold_input *in, int column, struct slice value,
                      keyed_each *each, void *arg, struct error *err) MUST_CHECK;
 /* Splits a row into g->fields. */
-bool gold_split(struct gold *g, const struct columns *columns, struct slice row, struct error *err) MUST_CHECK;
+bool gold_split(struct gold *g, const struct columns *columns, struct slice row,
+                struct error *err) MUST_CHECK;
 void gold_fields_reserve(struct gold *g, size_t count);
 
 bool gold_history_follow(struct gold *g, size_t input, struct error *err) MUST_CHECK;
@@ -127,7 +130,8 @@ void gold_put_be64(struct buf *out, uint64_t v);
 uint64_t gold_get_be64(const char *at);
 /* `<kind>/<name>`, or `<kind>/<name>\0` when closed. */
 void gold_put_key(struct buf *out, const char *kind, const char *name, bool closed);
-bool gold_get_number(struct gold *g, const char *kind, const char *name, int64_t *out, struct error *err) MUST_CHECK;
+bool gold_get_number(struct gold *g, const char *kind, const char *name, int64_t *out,
+                     struct error *err) MUST_CHECK;
 void gold_batch_number(struct state_batch *b, const char *kind, const char *name, int64_t v);
 /* Takes it that all models reading the input have never been built; durable with the batch. */
 void gold_forget_readers(struct gold *g, size_t input, struct state_batch *also);
@@ -136,8 +140,9 @@ void gold_forget_readers(struct gold *g, size_t input, struct state_batch *also)
 
 void gold_mark_put(struct state_batch *also, const char *input, struct slice key, int64_t version,
                    struct slice before);
-/* Forgets the readers of inputs whose marks have a gap. */
-bool gold_marks_check(struct gold *g, struct error *err) MUST_CHECK;
+/* Forgets the readers of inputs whose marks have a gap; gold's own tables with one are to be loaded anew
+ * by the warehouse, which the outbox is told under position. */
+bool gold_marks_check(struct gold *g, int64_t position, struct error *err) MUST_CHECK;
 bool gold_marks_any(struct gold *g, const struct gold_input *in, bool *any, struct error *err) MUST_CHECK;
 /* Calls each for every changed key with its row before and after (data NULL: none). */
 typedef bool gold_mark_each(void *arg, struct slice before, struct slice after, struct error *err);
@@ -168,8 +173,8 @@ struct gold_changes {
     struct buf bytes;
     struct gold_change *items;
     size_t count, cap;
-    struct map by_key;          /* key -> index + 1 */
-    size_t written, deleted;    /* by all merges */
+    struct map by_key;       /* key -> index + 1 */
+    size_t written, deleted; /* by all merges */
     bool merged;
 };
 

@@ -8,6 +8,7 @@
 #include "stages/refine/gold/gold_int.h"
 
 #include "base/log.h"
+#include "stages/outbox.h"
 
 enum { CHUNK_KEYS = 1000, POINT_DELETES_MAX = 5000 };
 
@@ -47,7 +48,8 @@ static bool mark_range(struct gold *g, const struct gold_input *in, int64_t *fro
 /* ---- gaps ---- */
 
 /* Whether a commit in (from, to] added data. One whose log entry is gone may have. */
-static bool data_between(const struct delta_table *t, int64_t from, int64_t to, bool *data, struct error *err)
+static bool data_between(const struct delta_table *t, int64_t from, int64_t to, bool *data,
+                         struct error *err)
 {
     *data = false;
     for (int64_t v = from + 1; v <= to && !*data; v++) {
@@ -64,36 +66,70 @@ static bool data_between(const struct delta_table *t, int64_t from, int64_t to, 
     return true;
 }
 
-static bool check_input(struct gold *g, size_t at, struct error *err)
+/* Whether the table has changes of which the store has no marks; *known is the last version it knew. */
+static bool find_gap(struct gold *g, struct keyed *k, const char *name, int64_t *checked, int64_t *known,
+                     bool *gap, struct error *err)
+{
+    int64_t cleared, marked, version = keyed_version(k);
+    *gap = false;
+    if (*checked == version) return true;
+    if (!gold_get_number(g, "dc", name, &cleared, err) || !gold_get_number(g, "dm", name, &marked, err))
+        return false;
+    *known = marked > cleared ? marked : cleared;
+    if (*checked > *known) *known = *checked;
+    if (*known > version) *known = -1; /* not the table that the store knew */
+    if (!data_between(keyed_table(k), *known, version, gap, err)) return false;
+    *checked = version;
+    return true;
+}
+
+static bool write_and_free(struct gold *g, struct state_batch *b, struct error *err)
+{
+    bool ok = state_write(g->flow->state, b, err);
+    state_batch_free(b);
+    return ok;
+}
+
+/* A gap in gold's own table: the outbox lacks the same changes. */
+static bool check_model(struct gold *g, struct gold_model *m, int64_t position, struct error *err)
+{
+    int64_t known;
+    if (!find_gap(g, m->keyed, m->name, &m->checked_version, &known, &m->gap, err)) return false;
+    if (!m->gap) return true;
+    struct state_batch *b = state_batch_new();
+    outbox_append_reload(m->name, position, keyed_version(m->keyed), b);
+    gold_batch_number(b, "dm", m->name, keyed_version(m->keyed));
+    for (size_t i = 0; i < g->models.input_count; i++)
+        if (g->models.inputs[i].kind == GOLD_MODEL && &g->models.items[g->models.inputs[i].model] == m)
+            gold_forget_readers(g, i, b);
+    return write_and_free(g, b, err);
+}
+
+static bool check_silver(struct gold *g, size_t at, struct error *err)
 {
     struct gold_input *in = &g->models.inputs[at];
-    int64_t cleared, marked, version = keyed_version(in->keyed);
-    bool gap = false;
-    if (in->checked_version == version) return true;
-    if (!mark_range(g, in, &cleared, &marked, err)) return false;
-    int64_t known = marked > cleared ? marked : cleared;
-    if (in->checked_version > known) known = in->checked_version;
-    if (known > version) known = -1; /* not the table that the store knew */
-    if (known < version && !data_between(keyed_table(in->keyed), known, version, &gap, err)) return false;
-    in->checked_version = version;
+    int64_t known;
+    bool gap;
+    if (!find_gap(g, in->keyed, in->name, &in->checked_version, &known, &gap, err)) return false;
     if (!gap) return true;
     if (known >= 0)
         log_info("gold", "recomputing", "input=%s reason=\"changes after version %lld left no marks\"",
                  in->name, (long long)known);
     struct state_batch *b = state_batch_new();
     gold_forget_readers(g, at, b);
-    gold_batch_number(b, "dm", in->name, version);
-    bool ok = state_write(g->flow->state, b, err);
-    state_batch_free(b);
-    return ok;
+    gold_batch_number(b, "dm", in->name, keyed_version(in->keyed));
+    return write_and_free(g, b, err);
 }
 
-bool gold_marks_check(struct gold *g, struct error *err)
+bool gold_marks_check(struct gold *g, int64_t position, struct error *err)
 {
+    for (size_t i = 0; i < g->models.count; i++)
+        if (!check_model(g, &g->models.items[i], position, err))
+            return error_wrap(err, "gold: %s", g->models.items[i].name);
     for (size_t i = 0; i < g->models.input_count; i++) {
         const struct gold_input *in = &g->models.inputs[i];
-        if (!in->keyed || in->kind == GOLD_HISTORY) continue;
-        if (!check_input(g, i, err)) return error_wrap(err, "gold: input %s", in->name);
+        if (!in->keyed || in->kind != GOLD_SILVER) continue;
+        if (!check_silver(g, i, err)) return error_wrap(err, "gold: input %s", in->name);
     }
     return true;
 }
@@ -113,9 +149,9 @@ struct reader {
     struct buf bytes;
     struct mark marks[CHUNK_KEYS];
     size_t count;
-    struct map seen;            /* keys of earlier versions: their first image is the one that counts */
-    struct map at;              /* key -> mark of this chunk, + 1 */
-    bool several;               /* versions */
+    struct map seen; /* keys of earlier versions: their first image is the one that counts */
+    struct map at;   /* key -> mark of this chunk, + 1 */
+    bool several;    /* versions */
 };
 
 static size_t put_bytes(struct reader *r, struct slice s)
@@ -210,7 +246,8 @@ bool gold_marks_each(struct gold *g, const struct gold_input *in, gold_mark_each
     struct reader *r = mem_alloc(sizeof *r);
     *r = (struct reader){.g = g, .in = in, .each = each, .arg = arg, .several = to - from > 1};
     bool ok = true;
-    for (int64_t v = from + 1; v <= to && ok; v++) ok = read_version(r, v, err);
+    for (int64_t v = from + 1; v <= to && ok; v++)
+        ok = read_version(r, v, err);
     ok = ok && emit_chunk(r, err);
     buf_free(&r->bytes);
     map_free(&r->seen, NULL);
@@ -229,43 +266,66 @@ bool gold_marks_any(struct gold *g, const struct gold_input *in, bool *any, stru
 
 /* ---- clearing ---- */
 
+/* Point deletes of one version's marks, as long as they are few. */
 static bool delete_version(struct gold *g, const char *input, int64_t version, size_t *deletes,
                            struct state_batch *b, struct error *err)
 {
-    struct buf prefix = {0}, end = {0};
+    struct buf prefix = {0};
     struct slice key, value;
     put_mark_prefix(&prefix, input, version);
-    put_mark_prefix(&end, input, version + 1);
     struct state_iter *it = state_iter_open(g->flow->state, NULL, buf_slice(&prefix));
     while (*deletes < POINT_DELETES_MAX && state_iter_next(it, &key, &value)) {
         state_batch_delete(b, key);
         ++*deletes;
     }
-    if (*deletes >= POINT_DELETES_MAX) state_batch_delete_range(b, buf_slice(&prefix), buf_slice(&end));
     buf_free(&prefix);
-    buf_free(&end);
     return state_iter_close(it, err);
 }
 
+/* Range deletes cost every later read in the store a little, so they are for many marks only. */
 static bool clear_input(struct gold *g, const char *input, int64_t from, int64_t to, struct error *err)
 {
     struct state_batch *b = state_batch_new();
-    size_t deletes = 0;
+    size_t deletes = to - from > POINT_DELETES_MAX ? POINT_DELETES_MAX : 0;
     bool ok = true;
-    for (int64_t v = from + 1; v <= to && ok; v++) ok = delete_version(g, input, v, &deletes, b, err);
+    for (int64_t v = from + 1; v <= to && deletes < POINT_DELETES_MAX && ok; v++)
+        ok = delete_version(g, input, v, &deletes, b, err);
+    if (deletes >= POINT_DELETES_MAX) {
+        struct buf first = {0}, end = {0};
+        put_mark_prefix(&first, input, from + 1);
+        put_mark_prefix(&end, input, to + 1);
+        state_batch_delete_range(b, buf_slice(&first), buf_slice(&end));
+        buf_free(&first);
+        buf_free(&end);
+    }
     gold_batch_number(b, "dc", input, to);
     ok = ok && state_write(g->flow->state, b, err);
     state_batch_free(b);
     return ok;
 }
 
+/* Names of all inputs that ever left marks: silver leaves them for tables that no model reads, too. */
+static bool marked_inputs(struct gold *g, struct map *names, struct error *err)
+{
+    struct slice key, value;
+    struct state_iter *it = state_iter_open(g->flow->state, NULL, SLICE("dm/"));
+    while (state_iter_next(it, &key, &value))
+        map_put(names, (struct slice){key.data + 3, key.len - 3});
+    return state_iter_close(it, err);
+}
+
 bool gold_marks_clear(struct gold *g, struct error *err)
 {
-    for (size_t i = 0; i < g->models.input_count; i++) {
-        const struct gold_input *in = &g->models.inputs[i];
-        int64_t from, to;
-        if (!mark_range(g, in, &from, &to, err)) return false;
-        if (to > from && !clear_input(g, in->name, from, to, err)) return false;
+    struct map names = {0};
+    struct slice name;
+    bool ok = marked_inputs(g, &names, err);
+    for (size_t at = 0; ok && map_next(&names, &at, &name, NULL);) {
+        int64_t from = -1, to = -1;
+        char *text = mem_textn(name.data, name.len);
+        ok = gold_get_number(g, "dc", text, &from, err) && gold_get_number(g, "dm", text, &to, err);
+        if (ok && to > from) ok = clear_input(g, text, from, to, err);
+        mem_free(text);
     }
-    return true;
+    map_free(&names, NULL);
+    return ok;
 }

@@ -12,9 +12,9 @@
 /* A model while its file is read: tables are still names. */
 struct parse {
     struct gold_model *m;
-    char **tables;              /* parallel to m->tables */
+    char **tables; /* parallel to m->tables */
     size_t table_count, table_cap;
-    char *group, *key, *sort;   /* texts of these lines */
+    char *group, *key, *sort; /* texts of these lines */
     bool columns, kind_seen;
     int line;
 };
@@ -25,7 +25,8 @@ static struct slice trim(struct slice s)
         s.data++;
         s.len--;
     }
-    while (s.len && isspace((unsigned char)s.data[s.len - 1])) s.len--;
+    while (s.len && isspace((unsigned char)s.data[s.len - 1]))
+        s.len--;
     return s;
 }
 
@@ -39,7 +40,8 @@ static bool take_word(struct slice *rest, struct slice *word)
 {
     *rest = trim(*rest);
     size_t n = 0;
-    while (n < rest->len && is_word(rest->data[n])) n++;
+    while (n < rest->len && is_word(rest->data[n]))
+        n++;
     *word = (struct slice){rest->data, n};
     rest->data += n;
     rest->len -= n;
@@ -136,7 +138,8 @@ static bool parse_column(struct parse *p, struct slice rest, struct error *err)
     char *type = text_of(trim(rest)), *own = text_of(name);
     bool ok = columns_find(&p->m->columns, own) < 0 ? column_type_parse(type, &c, err)
                                                     : bad(p, err, "a column is declared twice");
-    if (ok) columns_add(&p->m->columns, own, c.type, c.precision, c.scale, c.nullable);
+    if (ok)
+        columns_add(&p->m->columns, own, c.type, c.precision, c.scale, c.nullable);
     else if (strncmp(err->text, p->m->file, strlen(p->m->file)) != 0)
         error_wrap(err, "%s line %d", p->m->file, p->line);
     mem_free(type);
@@ -199,7 +202,8 @@ static bool parse_header(struct parse *p, struct slice *text, struct error *err)
         text->len -= n + (end ? 1 : 0);
     }
     *text = trim(*text);
-    while (text->len && text->data[text->len - 1] == ';') text->len--;
+    while (text->len && text->data[text->len - 1] == ';')
+        text->len--;
     return true;
 }
 
@@ -215,7 +219,8 @@ static bool resolve_columns(struct parse *p, const char *what, const char *list,
         char *name = take_word(&rest, &word) ? text_of(word) : mem_text("");
         int at = columns_find(columns, name);
         if (at < 0 || *count == columns->count)
-            error_set(err, ERROR_CONFIG, "%s: %s: \"%s\" is not a column of the model", p->m->file, what, name);
+            error_set(err, ERROR_CONFIG, "%s: %s: \"%s\" is not a column of the model", p->m->file, what,
+                      name);
         mem_free(name);
         if (at < 0 || *count == columns->count) return false;
         (*out)[(*count)++] = at;
@@ -238,9 +243,11 @@ static bool check_row_model(const struct parse *p, struct error *err)
         driven = driven || line->parent == LINE_GROUP;
         bool grouped = false;
         for (size_t j = 0; line->since_table >= 0 && j < m->line_count; j++)
-            grouped = grouped || (m->lines[j].parent == LINE_GROUP && (int)m->lines[j].table == line->since_table);
+            grouped = grouped ||
+                      (m->lines[j].parent == LINE_GROUP && (int)m->lines[j].table == line->since_table);
         if (line->since_table >= 0 && !grouped)
-            return error_set(err, ERROR_CONFIG, "%s: the table after <= must be an input by group", m->file);
+            return error_set(err, ERROR_CONFIG, "%s: the table after <= must be an input by group",
+                             m->file);
     }
     return driven || error_set(err, ERROR_CONFIG, "%s: no input by group", m->file);
 }
@@ -266,7 +273,8 @@ static bool finish_model(struct parse *p, struct slice select, struct error *err
     if (m->line_count == 0) return missing(p, err, "input: <table>...");
     if (select.len == 0) return error_set(err, ERROR_CONFIG, "%s: no SELECT after the header", m->file);
     if (!resolve_columns(p, "key", p->key, &m->keys, &m->key_count, err)) return false;
-    if (!resolve_columns(p, "sort", p->sort ? p->sort : p->key, &m->sort, &m->sort_count, err)) return false;
+    if (!resolve_columns(p, "sort", p->sort ? p->sort : p->key, &m->sort, &m->sort_count, err))
+        return false;
     m->group = -1;
     if (!m->whole) {
         bool ok = resolve_columns(p, "group", p->group, &group, &groups, err);
@@ -282,7 +290,8 @@ static bool finish_model(struct parse *p, struct slice select, struct error *err
 
 static void parse_free(struct parse *p)
 {
-    for (size_t i = 0; i < p->table_count; i++) mem_free(p->tables[i]);
+    for (size_t i = 0; i < p->table_count; i++)
+        mem_free(p->tables[i]);
     mem_free(p->tables);
     mem_free(p->group);
     mem_free(p->key);
@@ -318,7 +327,9 @@ static size_t put_input(struct gold_models *set, const char *name)
     bool history = model < 0 && n > tail && strcmp(name + n - tail, suffix) == 0;
     *in = (struct gold_input){
         .name = mem_text(name),
-        .kind = model >= 0 ? GOLD_MODEL : history ? GOLD_HISTORY : GOLD_SILVER,
+        .kind = model >= 0 ? GOLD_MODEL
+                : history  ? GOLD_HISTORY
+                           : GOLD_SILVER,
         .base = mem_textn(name, history ? n - tail : n),
         .table = mem_format("%s/%s", model >= 0 ? "gold" : "silver", name),
         .model = model >= 0 ? (size_t)model : 0,
@@ -412,10 +423,12 @@ bool gold_models_load(struct gold_models *set, const struct asset *files, size_t
         ok = parse_model(p, &files[i], err);
         for (size_t j = 0; ok && j + 1 < parsed.count; j++)
             if (strcmp(parsed.items[j].name, p->m->name) == 0)
-                ok = error_set(err, ERROR_CONFIG, "%s: another file has the model %s", p->m->file, p->m->name);
+                ok = error_set(err, ERROR_CONFIG, "%s: another file has the model %s", p->m->file,
+                               p->m->name);
     }
     ok = ok && order_models(set, &parsed, parses, err);
-    for (size_t i = 0; i < parsed.count; i++) parse_free(&parses[i]);
+    for (size_t i = 0; i < parsed.count; i++)
+        parse_free(&parses[i]);
     mem_free(parses);
     gold_models_free(&parsed);
     if (!ok) gold_models_free(set);
@@ -444,7 +457,8 @@ static void model_free(struct gold_model *m)
 
 void gold_models_free(struct gold_models *set)
 {
-    for (size_t i = 0; i < set->count; i++) model_free(&set->items[i]);
+    for (size_t i = 0; i < set->count; i++)
+        model_free(&set->items[i]);
     for (size_t i = 0; i < set->input_count; i++) {
         mem_free(set->inputs[i].name);
         mem_free(set->inputs[i].base);

@@ -1,0 +1,425 @@
+/* Gold as refine sees it: opening the models' tables, following a batch, whole models (gold.h).
+ *
+ *   gold_apply:  inputs bound, gaps in the marks looked for
+ *                each row model in order: full?  --yes--> SELECT over everything, merged by difference
+ *                                           |no
+ *                                marks --> groups --> slices --> one merge
+ *   (refine: batches row, outbox)
+ *   gold_clear_marks */
+#include "stages/refine/gold/gold_int.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "stages/outbox.h"
+#include "stages/refine/refine.h"
+
+#include <xxhash.h>
+
+/* Beyond so many groups, and more than half of the rows, one pass over everything is cheaper. */
+enum { GROUPS_MANY = 20000 };
+
+/* ---- opening ---- */
+
+static void add_index(int *indexes, size_t *count, const struct gold_model *m, int column)
+{
+    if (column < 0 || column == m->keys[0]) return;
+    for (size_t i = 0; i < *count; i++)
+        if (indexes[i] == column) return;
+    indexes[(*count)++] = column;
+}
+
+/* Calls each for every column by which some model looks up the input, from either side. */
+static void each_lookup(const struct gold *g, const char *input,
+                        void (*each)(void *arg, const char *column), void *arg)
+{
+    for (size_t i = 0; i < g->models.count; i++) {
+        const struct gold_model *m = &g->models.items[i];
+        for (size_t l = 0; l < m->line_count; l++) {
+            const struct gold_line *line = &m->lines[l];
+            if (line->column && strcmp(g->models.inputs[m->tables[line->table]].name, input) == 0)
+                each(arg, line->column);
+            if (line->parent >= 0 && strcmp(g->models.inputs[m->tables[line->parent]].name, input) == 0)
+                each(arg, line->parent_column);
+        }
+    }
+}
+
+struct model_indexes {
+    const struct gold_model *m;
+    int *items;
+    size_t count;
+};
+
+static void add_model_index(void *arg, const char *column)
+{
+    struct model_indexes *x = arg;
+    add_index(x->items, &x->count, x->m, columns_find(&x->m->columns, column));
+}
+
+static bool open_table(struct gold *g, struct gold_model *m, struct error *err)
+{
+    const struct config *config = g->flow->config;
+    struct model_indexes x = {.m = m};
+    x.items = mem_resize(NULL, m->columns.count + 1, sizeof *x.items);
+    add_index(x.items, &x.count, m, m->group);
+    each_lookup(g, m->name, add_model_index, &x);
+    struct keyed_spec spec = {
+        .name = m->table,
+        .columns = &m->columns,
+        .key_columns = m->keys,
+        .key_column_count = m->key_count,
+        .index_columns = x.items,
+        .index_column_count = x.count,
+        .app_id = REFINE_APP_ID,
+        .live_files_max = config->live_files_max,
+        .compact_rows_max = config->compact_rows_max,
+        .options = {.deletion_vectors = true,
+                    .checkpoint_commits = config->checkpoint_commits,
+                    .log_retention_s = config->log_retention_s,
+                    .tombstone_retention_s = config->tombstone_retention_s},
+    };
+    bool ok = keyed_open(&m->keyed, g->flow->lake, g->flow->state, g->conn, &spec, &m->columns_differ, err);
+    mem_free(x.items);
+    if (!ok) return false;
+    m->safe_version = keyed_version(m->keyed);
+    m->checked_version = -1;
+    gold_fields_reserve(g, m->columns.count);
+    int64_t built;
+    if (!gold_get_number(g, "gm", m->name, &built, err)) return false;
+    m->built_hash = built == -1 ? 0 : (uint64_t)built;
+    return true;
+}
+
+static bool open_database(struct engine_conn **out, const char *name, const char *threads,
+                          struct error *err)
+{
+    const char *const settings[] = {threads, NULL};
+    char *create = mem_format("CREATE DATABASE IF NOT EXISTS %s ENGINE = Memory", name);
+    char *use = mem_format("USE %s", name);
+    bool ok =
+        engine_connect(out, settings, err) && engine_run(*out, create, err) && engine_run(*out, use, err);
+    mem_free(create);
+    mem_free(use);
+    return ok;
+}
+
+static bool open_parts(struct gold *g, const struct asset *files, size_t count, struct error *err)
+{
+    if (!gold_models_load(&g->models, files, count, err)) return false;
+    if (!open_database(&g->scratch, "scratch_gold", "max_threads=1", err)) return false;
+    if (!open_database(&g->full, "full_gold", NULL, err)) return false;
+    for (size_t i = 0; i < g->models.count; i++)
+        if (!open_table(g, &g->models.items[i], err)) return error_wrap(err, "%s", g->models.items[i].name);
+    return true;
+}
+
+bool gold_open_with(struct gold **out, const struct asset *files, size_t file_count, struct flow *flow,
+                    struct engine_conn *conn, gold_silver *silver, void *arg, struct error *err)
+{
+    struct gold *g = mem_alloc(sizeof *g);
+    *g = (struct gold){.flow = flow, .conn = conn, .silver = silver, .silver_arg = arg};
+    if (!open_parts(g, files, file_count, err)) {
+        gold_close(g);
+        return error_wrap(err, "gold");
+    }
+    *out = g;
+    return true;
+}
+
+bool gold_open(struct gold **out, struct flow *flow, struct engine_conn *conn, gold_silver *silver,
+               void *arg, struct error *err)
+{
+    return gold_open_with(out, assets, asset_count, flow, conn, silver, arg, err);
+}
+
+void gold_close(struct gold *g)
+{
+    if (!g) return;
+    for (size_t i = 0; i < g->models.count; i++)
+        keyed_close(g->models.items[i].keyed);
+    for (size_t i = 0; i < g->models.input_count; i++)
+        if (g->models.inputs[i].history) delta_close(g->models.inputs[i].history);
+    gold_models_free(&g->models);
+    if (g->scratch) engine_disconnect(g->scratch);
+    if (g->full) engine_disconnect(g->full);
+    mem_free(g->fields);
+    mem_free(g);
+}
+
+/* ---- what silver asks ---- */
+
+bool gold_reads_history(const struct gold *g, const char *table)
+{
+    for (size_t i = 0; i < g->models.input_count; i++) {
+        const struct gold_input *in = &g->models.inputs[i];
+        if (in->kind == GOLD_HISTORY && strcmp(in->base, table) == 0) return true;
+    }
+    return false;
+}
+
+struct name_list {
+    const char **names;
+    size_t count, max;
+};
+
+static void add_name(void *arg, const char *column)
+{
+    struct name_list *list = arg;
+    for (size_t i = 0; i < list->count; i++)
+        if (strcmp(list->names[i], column) == 0) return;
+    if (list->count < list->max) list->names[list->count++] = column;
+}
+
+size_t gold_index_columns(const struct gold *g, const char *table, const char **names, size_t max)
+{
+    struct name_list list = {.names = names, .max = max};
+    each_lookup(g, table, add_name, &list);
+    return list.count;
+}
+
+/* ---- row models ---- */
+
+static bool set_built(struct gold *g, struct gold_model *m, uint64_t hash, struct error *err)
+{
+    struct state_batch *b = state_batch_new();
+    gold_batch_number(b, "gm", m->name, (int64_t)hash);
+    bool ok = state_write(g->flow->state, b, err);
+    state_batch_free(b);
+    if (ok) m->built_hash = hash;
+    return ok;
+}
+
+static bool forget(struct gold *g, struct gold_model *m, struct error *err)
+{
+    struct buf key = {0};
+    struct state_batch *b = state_batch_new();
+    gold_put_key(&key, "gm", m->name, false);
+    state_batch_delete(b, buf_slice(&key));
+    bool ok = state_write(g->flow->state, b, err);
+    state_batch_free(b);
+    buf_free(&key);
+    if (ok) m->built_hash = 0;
+    return ok;
+}
+
+/* Decides which models are recomputed in full, before any of them runs: those that are leave it to the
+ * models before them not to write marks. */
+static bool prepare(struct gold *g, int64_t position, struct error *err)
+{
+    if (!gold_inputs_bind(g, err) || !gold_marks_check(g, position, err)) return false;
+    for (size_t i = 0; i < g->models.count; i++) {
+        struct gold_model *m = &g->models.items[i];
+        if (m->whole) continue;
+        bool ready = gold_model_ready(g, m);
+        if (ready && !gold_model_bind(g, m, err)) return false;
+        m->full = ready && (m->columns_differ || m->built_hash != gold_model_hash(g, m));
+        if (!ready && m->built_hash && !forget(g, m, err)) return false;
+    }
+    return true;
+}
+
+static bool run_full(struct gold *g, struct gold_model *m, int64_t position, struct error *err)
+{
+    if (!gold_run_full(g, m, position, position, err)) return false;
+    m->full = false;
+    return set_built(g, m, gold_model_hash(g, m), err);
+}
+
+static bool run_groups(struct gold *g, struct gold_model *m, const struct map *groups, int64_t position,
+                       struct error *err)
+{
+    struct gold_changes changes = {.g = g, .m = m, .position = position, .outbox_position = position};
+    int64_t start_us = clock_mono_us();
+    bool ok = gold_run_groups(g, m, groups, &changes, err) && gold_changes_end(&changes, err);
+    if (ok)
+        log_debug("gold", "followed", "model=%s groups=%zu written=%zu deleted=%zu us=%lld", m->name,
+                  groups->count, changes.written, changes.deleted, (long long)(clock_mono_us() - start_us));
+    gold_changes_free(&changes);
+    return ok;
+}
+
+static bool too_many(const struct gold_model *m, const struct map *groups)
+{
+    return groups->count > GROUPS_MANY && (int64_t)groups->count > keyed_row_count(m->keyed) / 2;
+}
+
+static bool run_model(struct gold *g, struct gold_model *m, int64_t position, struct error *err)
+{
+    if (m->full) return run_full(g, m, position, err);
+    struct map groups = {0};
+    bool overflow = false;
+    bool ok = gold_groups_collect(g, m, &groups, &overflow, err);
+    if (ok && (overflow || too_many(m, &groups)))
+        ok = run_full(g, m, position, err);
+    else if (ok && groups.count)
+        ok = run_groups(g, m, &groups, position, err);
+    map_free(&groups, NULL);
+    return ok;
+}
+
+bool gold_apply(struct gold *g, int64_t position, struct error *err)
+{
+    if (!prepare(g, position, err)) return error_wrap(err, "gold");
+    for (size_t i = 0; i < g->models.count; i++) {
+        struct gold_model *m = &g->models.items[i];
+        if (m->whole || !gold_model_ready(g, m)) continue;
+        if (!run_model(g, m, position, err)) return error_wrap(err, "gold: %s", m->name);
+    }
+    g->applied = true;
+    return true;
+}
+
+bool gold_rebuild(struct gold *g, int64_t position, struct error *err)
+{
+    for (size_t i = 0; i < g->models.count; i++)
+        if (!g->models.items[i].whole && !forget(g, &g->models.items[i], err))
+            return error_wrap(err, "gold");
+    return gold_apply(g, position, err);
+}
+
+static bool any_built(const struct gold *g)
+{
+    for (size_t i = 0; i < g->models.count; i++)
+        if (!g->models.items[i].whole && g->models.items[i].built_hash) return true;
+    return false;
+}
+
+bool gold_clear_marks(struct gold *g, struct error *err)
+{
+    /* marks that nobody has followed are needed, unless no model goes by marks yet */
+    if (!g->applied && any_built(g)) return true;
+    g->applied = false;
+    for (size_t i = 0; i < g->models.count; i++)
+        g->models.items[i].safe_version = keyed_version(g->models.items[i].keyed);
+    return gold_marks_clear(g, err) || error_wrap(err, "gold: marks");
+}
+
+static bool inputs_there(const struct gold *g, const struct gold_model *m)
+{
+    for (size_t i = 0; i < m->table_count; i++) {
+        const struct gold_input *in = &g->models.inputs[m->tables[i]];
+        if (in->kind != GOLD_MODEL && !g->silver(g->silver_arg, in->base)) return false;
+    }
+    return true;
+}
+
+bool gold_needs_rebuild(const struct gold *g)
+{
+    for (size_t i = 0; i < g->models.count; i++) {
+        const struct gold_model *m = &g->models.items[i];
+        if (!m->whole && !m->built_hash && inputs_there(g, m)) return true;
+    }
+    return false;
+}
+
+/* ---- whole models ---- */
+
+/* What the model was computed from: changes when it is due. */
+static uint64_t whole_signature(const struct gold *g, const struct gold_model *m)
+{
+    struct buf text = {0};
+    buf_put_u64(&text, gold_model_hash(g, m));
+    for (size_t i = 0; i < m->table_count; i++) {
+        const struct gold_input *in = &g->models.inputs[m->tables[i]];
+        buf_put_u64(&text, (uint64_t)(in->kind == GOLD_HISTORY ? delta_version(in->history)
+                                                               : keyed_version(in->keyed)));
+    }
+    uint64_t hash = XXH3_64bits(text.data, text.len);
+    buf_free(&text);
+    return hash ? hash : 1;
+}
+
+static bool whole_due(const struct gold *g, const struct gold_model *m)
+{
+    if (!m->whole || !gold_model_ready(g, m)) return false;
+    for (size_t i = 0; i < m->table_count; i++) {
+        const struct gold_input *in = &g->models.inputs[m->tables[i]];
+        if (in->kind == GOLD_MODEL && !g->models.items[in->model].built_hash) return false;
+    }
+    return m->columns_differ || m->built_hash != whole_signature(g, m);
+}
+
+/* The next one in turn, so that none starves. */
+static struct gold_model *next_whole(struct gold *g)
+{
+    for (size_t i = 0; i < g->models.count; i++) {
+        size_t at = (g->whole_turn + i) % g->models.count;
+        if (!whole_due(g, &g->models.items[at])) continue;
+        g->whole_turn = at + 1;
+        return &g->models.items[at];
+    }
+    return NULL;
+}
+
+/* After a run of d, rest so long that runs take no more than the allowed share. */
+static void rest(struct gold *g, int64_t took_us)
+{
+    int64_t percent = g->flow->config->whole_model_cpu_percent;
+    int64_t share = percent < 1 ? 1 : percent > 100 ? 100 : percent;
+    g->whole_next_us = clock_mono_us() + took_us * (100 - share) / share;
+}
+
+bool gold_whole_step(struct gold *g, int64_t position, bool *did, struct error *err)
+{
+    *did = false;
+    int64_t start_us = clock_mono_us();
+    if (start_us < g->whole_next_us) return true;
+    if (!gold_inputs_bind(g, err)) return error_wrap(err, "gold");
+    struct gold_model *m = next_whole(g);
+    if (!m) return true;
+    uint64_t signature = whole_signature(g, m);
+    bool ok = gold_run_full(g, m, position, OUTBOX_PENDING, err) && set_built(g, m, signature, err);
+    rest(g, clock_mono_us() - start_us);
+    *did = ok;
+    return ok || error_wrap(err, "gold: %s", m->name);
+}
+
+/* ---- what others see ---- */
+
+void gold_versions(const struct gold *g, struct buf *json)
+{
+    buf_put_char(json, '{');
+    for (size_t i = 0; i < g->models.count; i++) {
+        if (i) buf_put_char(json, ',');
+        buf_put_json(json, slice_of(g->models.items[i].name));
+        buf_printf(json, ":%lld", (long long)keyed_version(g->models.items[i].keyed));
+    }
+    buf_put_char(json, '}');
+}
+
+size_t gold_model_count(const struct gold *g)
+{
+    return g->models.count;
+}
+
+const char *gold_model_name(const struct gold *g, size_t i)
+{
+    return g->models.items[i].name;
+}
+
+bool gold_model_is_whole(const struct gold *g, size_t i)
+{
+    return g->models.items[i].whole;
+}
+
+struct keyed *gold_model_table(struct gold *g, size_t i)
+{
+    return g->models.items[i].keyed;
+}
+
+const int *gold_model_sort(const struct gold *g, size_t i, size_t *count)
+{
+    *count = g->models.items[i].sort_count;
+    return g->models.items[i].sort;
+}
+
+bool gold_upkeep(struct gold *g, struct error *err)
+{
+    for (size_t i = 0; i < g->models.count; i++) {
+        struct gold_model *m = &g->models.items[i];
+        if (m->columns_differ) continue;
+        if (!keyed_upkeep(m->keyed, g->conn, m->safe_version, err))
+            return error_wrap(err, "gold: %s", m->name);
+    }
+    return true;
+}

@@ -1,0 +1,387 @@
+/* A model's SELECT over the whole of its inputs, by views over the lake.
+ *
+ *   database of views (one for each input) --> SELECT, streamed --> rows in chunks
+ *       gold_run_full:  each chunk is merged (what is unchanged is dropped), its keys noted in gs/;
+ *                       then the table's keys that were not noted are deleted
+ *       other columns:  the rows replace the table in one commit
+ *       gold_recompute: handed out
+ *
+ * 1. Memory is bounded by the chunk; the engine's own by its settings.
+ * 2. gm/ is written last: a run that was cut short is made again from the start.
+ * 3. A replacement is told to the outbox and to the readers before it is made: told twice does no harm,
+ *    not told would. */
+#include "stages/refine/gold/gold_int.h"
+
+#include "base/clock.h"
+#include "base/failpoint.h"
+#include "base/log.h"
+#include "stages/outbox.h"
+
+enum { VANISHED_MAX = 20000, KEY_JOIN = 0x1F, KEY_NULL = 0x1E };
+
+/* Rows of a full run, one after the other. */
+struct row_stream {
+    const struct gold_model *m;
+    struct engine_stream *stream;
+    struct buf bytes; /* of the chunk, and what the last one left */
+    size_t at;
+    struct slice *fields;
+    struct buf key;
+    bool ended;
+};
+
+void gold_put_select(const struct gold_model *m, struct buf *sql)
+{
+    buf_put_text(sql, "SELECT ");
+    for (size_t i = 0; i < m->columns.count; i++) {
+        const struct column *c = &m->columns.items[i];
+        buf_put_text(sql, i ? ", CAST(m." : "CAST(m.");
+        buf_put_sql_name(sql, c->name);
+        buf_put_text(sql, " AS ");
+        column_type_clickhouse(c, sql);
+        buf_put_text(sql, ") AS ");
+        buf_put_sql_name(sql, c->name);
+    }
+    buf_put_text(sql, " FROM (\n");
+    buf_put_text(sql, m->select);
+    buf_put_text(sql, "\n) AS m");
+}
+
+/* ---- views ---- */
+
+/* The types are cast to those that the scratch tables have: a model must not see a difference. */
+static void put_view(const struct delta_table *t, const char *database, const char *name, int64_t version,
+                     struct buf *sql)
+{
+    const struct columns *columns = delta_columns(t);
+    buf_put_text(sql, "CREATE OR REPLACE VIEW ");
+    buf_put_sql_name(sql, database);
+    buf_put_char(sql, '.');
+    buf_put_sql_name(sql, name);
+    buf_put_text(sql, " AS SELECT ");
+    for (size_t i = 0; i < columns->count; i++) {
+        const struct column *c = &columns->items[i];
+        buf_put_text(sql, i ? ", CAST(t." : "CAST(t.");
+        buf_put_sql_name(sql, c->name);
+        buf_put_text(sql, " AS ");
+        column_type_clickhouse(c, sql);
+        buf_put_text(sql, ") AS ");
+        buf_put_sql_name(sql, c->name);
+    }
+    buf_put_text(sql, " FROM ");
+    delta_put_source(t, sql);
+    buf_put_text(sql, " AS t");
+    if (version >= 0) buf_printf(sql, " SETTINGS delta_lake_snapshot_version = %lld", (long long)version);
+}
+
+static bool make_view(const struct gold *g, struct engine_conn *conn, const char *database,
+                      const struct gold_input *in, int64_t version, struct error *err)
+{
+    struct delta_table *t;
+    struct buf sql = {0};
+    if (!delta_exists(g->flow->lake, in->table))
+        return error_set(err, ERROR_CONFIG, "the lake has no table %s yet", in->table);
+    if (!delta_open(&t, g->flow->lake, in->table, err)) return false;
+    put_view(t, database, in->name, version >= 0 ? version : delta_version(t), &sql);
+    bool ok = engine_run(conn, buf_text(&sql), err);
+    buf_free(&sql);
+    delta_close(t);
+    return ok || error_wrap(err, "view of %s", in->table);
+}
+
+static bool make_views(const struct gold *g, const struct gold_model *m, struct engine_conn *conn,
+                       const char *database, gold_version_of *version_of, void *arg, struct error *err)
+{
+    for (size_t i = 0; i < m->table_count; i++) {
+        const struct gold_input *in = &g->models.inputs[m->tables[i]];
+        int64_t version = version_of ? version_of(arg, in->table) : -1;
+        if (!make_view(g, conn, database, in, version, err)) return false;
+    }
+    return true;
+}
+
+/* ---- rows ---- */
+
+static bool rows_open(struct row_stream *s, const struct gold_model *m, struct engine_conn *conn,
+                      struct error *err)
+{
+    struct buf sql = {0};
+    *s = (struct row_stream){.m = m};
+    gold_put_select(m, &sql);
+    bool ok = engine_stream_open(conn, buf_text(&sql), "RowBinary", NULL, 0, &s->stream, err);
+    buf_free(&sql);
+    if (ok) s->fields = mem_resize(NULL, m->columns.count + 1, sizeof *s->fields);
+    return ok;
+}
+
+static void rows_close(struct row_stream *s)
+{
+    if (s->stream) engine_stream_close(s->stream);
+    buf_free(&s->bytes);
+    buf_free(&s->key);
+    mem_free(s->fields);
+    *s = (struct row_stream){0};
+}
+
+static void put_row_key(struct row_stream *s)
+{
+    buf_clear(&s->key);
+    for (size_t i = 0; i < s->m->key_count; i++) {
+        int at = s->m->keys[i];
+        if (i) buf_put_char(&s->key, KEY_JOIN);
+        if (!field_text(&s->m->columns.items[at], s->fields[at], &s->key)) buf_put_char(&s->key, KEY_NULL);
+    }
+}
+
+static bool next_chunk(struct row_stream *s, struct error *err)
+{
+    struct slice chunk;
+    if (s->at) memmove(s->bytes.data, s->bytes.data + s->at, s->bytes.len - s->at);
+    s->bytes.len -= s->at;
+    s->at = 0;
+    if (!engine_stream_next(s->stream, &chunk, &s->ended, err)) return false;
+    if (!s->ended) buf_put_slice(&s->bytes, chunk);
+    if (s->ended && s->bytes.len) return error_set(err, ERROR_FATAL, "the engine's last row is cut short");
+    return true;
+}
+
+/* A keyed_source; key and row are valid until the next call. */
+static bool next_row(void *arg, struct slice *key, struct slice *row, bool *done, struct error *err)
+{
+    struct row_stream *s = arg;
+    for (;;) {
+        struct slice rest = {s->bytes.data + s->at, s->bytes.len - s->at};
+        if (rest.len && row_next(&s->m->columns, &rest, s->fields, row)) {
+            s->at = s->bytes.len - rest.len;
+            put_row_key(s);
+            *key = buf_slice(&s->key);
+            *done = false;
+            return true;
+        }
+        if (s->ended) break;
+        if (!next_chunk(s, err)) return false;
+    }
+    *done = true;
+    return true;
+}
+
+/* ---- merged by difference ---- */
+
+struct full_run {
+    struct gold *g;
+    struct gold_model *m;
+    struct gold_changes changes;
+    struct row_stream rows;
+    bool note; /* the table had rows: keys that vanish must be found */
+    struct state_batch *noted;
+    struct buf key;
+    struct buf vanished; /* keys, each with its length before it */
+    size_t vanished_count;
+    size_t row_count;
+};
+
+static void put_note(struct full_run *r, struct slice key)
+{
+    buf_clear(&r->key);
+    gold_put_key(&r->key, "gs", r->m->name, true);
+    buf_put_slice(&r->key, key);
+}
+
+static bool clear_notes(struct full_run *r, struct error *err)
+{
+    struct buf from = {0}, to = {0};
+    struct state_batch *b = state_batch_new();
+    gold_put_key(&from, "gs", r->m->name, true);
+    buf_put_slice(&to, buf_slice(&from));
+    to.data[to.len - 1] = 1;
+    state_batch_delete_range(b, buf_slice(&from), buf_slice(&to));
+    bool ok = state_write(r->g->flow->state, b, err);
+    state_batch_free(b);
+    buf_free(&from);
+    buf_free(&to);
+    return ok;
+}
+
+static bool flush_chunk(struct full_run *r, struct error *err)
+{
+    if (r->note && !state_write(r->g->flow->state, r->noted, err)) return false;
+    state_batch_free(r->noted);
+    r->noted = state_batch_new();
+    return gold_changes_flush(&r->changes, err);
+}
+
+static bool take_row(struct full_run *r, struct slice key, struct slice row, struct error *err)
+{
+    if (map_find(&r->changes.by_key, key))
+        return error_set(err, ERROR_CONFIG, "the key %.*s comes twice", (int)key.len, key.data);
+    gold_changes_upsert(&r->changes, key, row);
+    r->row_count++;
+    if (r->note) {
+        put_note(r, key);
+        state_batch_put(r->noted, buf_slice(&r->key), SLICE(""));
+    }
+    return !gold_changes_large(&r->changes) || flush_chunk(r, err);
+}
+
+static bool merge_rows(struct full_run *r, struct error *err)
+{
+    bool done = false;
+    while (!done) {
+        struct slice key, row;
+        if (!next_row(&r->rows, &key, &row, &done, err)) return false;
+        if (!done && !take_row(r, key, row, err)) return false;
+    }
+    return !r->note || flush_chunk(r, err);
+}
+
+static bool take_vanished(void *arg, struct slice key, struct slice row, struct error *err)
+{
+    struct full_run *r = arg;
+    bool noted = false;
+    struct buf none = {0};
+    (void)row;
+    if (r->vanished_count >= VANISHED_MAX) return true;
+    put_note(r, key);
+    bool ok = state_get(r->g->flow->state, NULL, buf_slice(&r->key), &none, &noted, err);
+    buf_free(&none);
+    if (!ok || noted) return ok;
+    buf_put_u64(&r->vanished, key.len);
+    buf_put_slice(&r->vanished, key);
+    r->vanished_count++;
+    return true;
+}
+
+static void delete_vanished(struct full_run *r)
+{
+    for (size_t at = 0; at < r->vanished.len;) {
+        uint64_t len;
+        memcpy(&len, r->vanished.data + at, sizeof len);
+        at += sizeof len;
+        gold_changes_delete(&r->changes, (struct slice){r->vanished.data + at, (size_t)len});
+        at += (size_t)len;
+    }
+}
+
+/* Deletes what the table has and the full run did not give. */
+static bool merge_vanished(struct full_run *r, struct error *err)
+{
+    do {
+        buf_clear(&r->vanished);
+        r->vanished_count = 0;
+        if (!keyed_scan(r->m->keyed, NULL, take_vanished, r, err)) return false;
+        delete_vanished(r);
+        if (r->vanished_count >= VANISHED_MAX && !gold_changes_flush(&r->changes, err)) return false;
+    } while (r->vanished_count >= VANISHED_MAX);
+    return clear_notes(r, err);
+}
+
+static bool merge_all(struct full_run *r, struct error *err)
+{
+    r->note = keyed_row_count(r->m->keyed) > 0;
+    if (r->note && !clear_notes(r, err)) return false;
+    if (!merge_rows(r, err)) return false;
+    if (r->note && !merge_vanished(r, err)) return false;
+    return gold_changes_end(&r->changes, err);
+}
+
+/* ---- replaced ---- */
+
+static bool announce_replacement(struct full_run *r, struct error *err)
+{
+    struct gold *g = r->g;
+    struct state_batch *b = state_batch_new();
+    for (size_t i = 0; i < g->models.input_count; i++)
+        if (g->models.inputs[i].kind == GOLD_MODEL && &g->models.items[g->models.inputs[i].model] == r->m)
+            gold_forget_readers(g, i, b);
+    outbox_append_reload(r->m->name, r->changes.outbox_position, keyed_version(r->m->keyed) + 1, b);
+    bool ok = state_write(g->flow->state, b, err);
+    state_batch_free(b);
+    return ok;
+}
+
+static bool replace_all(struct full_run *r, struct error *err)
+{
+    int64_t now = keyed_position(r->m->keyed), position = r->changes.position;
+    if (!announce_replacement(r, err)) return false;
+    if (!keyed_replace(r->m->keyed, r->g->conn, &r->m->columns, next_row, &r->rows,
+                       position > now ? position : now, err))
+        return false;
+    r->m->columns_differ = false;
+    failpoint("gold.model");
+    return true;
+}
+
+/* ---- whole runs ---- */
+
+static bool run(struct full_run *r, struct error *err)
+{
+    struct gold *g = r->g;
+    if (!make_views(g, r->m, g->full, "full_gold", NULL, NULL, err)) return false;
+    if (!rows_open(&r->rows, r->m, g->full, err)) return false;
+    return r->m->columns_differ ? replace_all(r, err) : merge_all(r, err);
+}
+
+bool gold_run_full(struct gold *g, struct gold_model *m, int64_t position, int64_t outbox_position,
+                   struct error *err)
+{
+    int64_t start_us = clock_mono_us();
+    struct full_run r = {.g = g, .m = m, .noted = state_batch_new()};
+    r.changes =
+        (struct gold_changes){.g = g, .m = m, .position = position, .outbox_position = outbox_position};
+    bool ok = run(&r, err);
+    if (ok)
+        log_info("gold", "recomputed", "model=%s rows=%zu written=%zu deleted=%zu ms=%lld", m->name,
+                 r.row_count, r.changes.written, r.changes.deleted,
+                 (long long)((clock_mono_us() - start_us) / 1000));
+    rows_close(&r.rows);
+    gold_changes_free(&r.changes);
+    state_batch_free(r.noted);
+    buf_free(&r.key);
+    buf_free(&r.vanished);
+    return ok;
+}
+
+static bool hand_out(const struct gold_model *m, struct engine_conn *conn, keyed_each *each, void *arg,
+                     struct error *err)
+{
+    struct row_stream rows;
+    struct slice key, row;
+    bool done = false, ok = rows_open(&rows, m, conn, err);
+    while (ok && !done) {
+        ok = next_row(&rows, &key, &row, &done, err);
+        if (ok && !done) ok = each(arg, key, row, err);
+    }
+    rows_close(&rows);
+    return ok;
+}
+
+bool gold_recompute(struct gold *g, size_t model, keyed_each *each, void *arg, struct error *err)
+{
+    const struct gold_model *m = &g->models.items[model];
+    return (make_views(g, m, g->full, "full_gold", NULL, NULL, err) &&
+            hand_out(m, g->full, each, arg, err)) ||
+           error_wrap(err, "gold: %s", m->name);
+}
+
+bool gold_recompute_at(const struct gold *g, size_t model, struct engine_conn *conn,
+                       gold_version_of *version_of, void *version_arg, keyed_each *each, void *arg,
+                       struct error *err)
+{
+    static _Atomic int number;
+    const struct gold_model *m = &g->models.items[model];
+    char *database = mem_format("full_gold_%d", number++);
+    char *create = mem_format("CREATE DATABASE IF NOT EXISTS %s ENGINE = Memory", database);
+    char *use = mem_format("USE %s", database);
+    char *drop = mem_format("DROP DATABASE IF EXISTS %s", database);
+    struct error ignored = {0};
+    bool ok = engine_run(conn, create, err) && engine_run(conn, use, err) &&
+              make_views(g, m, conn, database, version_of, version_arg, err) &&
+              hand_out(m, conn, each, arg, err);
+    if (!engine_run(conn, "USE default", &ignored) || !engine_run(conn, drop, &ignored))
+        log_error("gold", "leaving the views of a recomputation", &ignored);
+    mem_free(database);
+    mem_free(create);
+    mem_free(use);
+    mem_free(drop);
+    return ok || error_wrap(err, "gold: %s", m->name);
+}
