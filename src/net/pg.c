@@ -410,6 +410,25 @@ bool pg_copy_finish(struct pg *pg, struct error *err)
     return true;
 }
 
+bool pg_copy_in_begin(struct pg *pg, const char *sql, struct error *err)
+{
+    PGresult *r = PQexec(pg->conn, sql);
+    bool ok = PQresultStatus(r) == PGRES_COPY_IN || fail_result(pg, r, err);
+    PQclear(r);
+    return ok;
+}
+
+bool pg_copy_in_put(struct pg *pg, struct slice data, struct error *err)
+{
+    return PQputCopyData(pg->conn, data.data, (int)data.len) == 1 || fail_connection(pg, err);
+}
+
+bool pg_copy_in_end(struct pg *pg, struct error *err)
+{
+    if (PQputCopyEnd(pg->conn, NULL) != 1) return fail_connection(pg, err);
+    return finish_query(pg, NULL, err);
+}
+
 static void put_quoted(struct buf *sql, struct slice s, char quote)
 {
     buf_put_char(sql, quote);

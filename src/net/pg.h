@@ -71,6 +71,11 @@ bool pg_copy_send(struct pg *pg, struct slice frame, struct error *err) MUST_CHE
 /* Replication only: says that we are done; read on with pg_copy_next until END. */
 bool pg_copy_finish(struct pg *pg, struct error *err) MUST_CHECK;
 
+/* COPY ... FROM STDIN: begin, put any number of times, end (which waits for the server's verdict). */
+bool pg_copy_in_begin(struct pg *pg, const char *sql, struct error *err) MUST_CHECK;
+bool pg_copy_in_put(struct pg *pg, struct slice data, struct error *err) MUST_CHECK;
+bool pg_copy_in_end(struct pg *pg, struct error *err) MUST_CHECK;
+
 /* Waits until the connection or other_fd (-1: none) is readable, or timeout_us. */
 void pg_wait(struct pg *pg, int other_fd, int64_t timeout_us);
 
