@@ -25,12 +25,12 @@ extern const struct stage_ops capture_ops;
 /* What the lake holds, told once before the stage is first opened. What happens afterwards capture
  * remembers by itself, over all closings and openings in this process. */
 struct capture_resume {
-    int32_t epoch;          /* the newest in bronze; 0: bronze is empty */
-    uint64_t durable_lsn;   /* bronze's position */
-    const char *identity;   /* `after` of the newest epoch's first begin record ('B'); NULL: none */
-    bool copy_complete;     /* that copy has its complete records ('E') */
-    bool new_epoch;         /* the user accepts another server, timeline or slot: copy all again */
-    int64_t next_copy_id;   /* above all copy ids in bronze; 0: none yet */
+    int32_t epoch;             /* the newest in bronze; 0: bronze is empty */
+    uint64_t durable_lsn;      /* bronze's position */
+    const char *identity;      /* `after` of the newest epoch's first begin record ('B'); NULL: none */
+    bool copy_complete;        /* that copy has its complete records ('E') */
+    bool new_epoch;            /* the user accepts another server, timeline or slot: copy all again */
+    int64_t next_copy_id;      /* above all copy ids in bronze; 0: none yet */
     const char *const *copied; /* tables with a complete copy in this epoch */
     size_t copied_count;
 };
@@ -43,22 +43,22 @@ struct capture_table;
 
 /* Reads the table's schema as the connection's transaction sees it. CONFIG when the publication does
  * not hold the table. */
-bool capture_table_read(struct capture_table **out, struct pg *pg, const struct config *config, const char *table,
-                        struct error *err) MUST_CHECK;
+bool capture_table_read(struct capture_table **out, struct pg *pg, const struct config *config,
+                        const char *table, struct error *err) MUST_CHECK;
 void capture_table_free(void *table);
 const struct schema *capture_table_schema(const struct capture_table *t);
 /* COPY (SELECT ..) TO STDOUT with the publication's columns and row filter; condition may be NULL. */
 void capture_table_put_copy(const struct capture_table *t, const char *condition, struct buf *sql);
 /* One line of that COPY -> key and after as bronze holds them (appended; key only if the table has one:
  * see schema). DATA when the line does not have the table's columns. */
-bool capture_encode_row(const struct capture_table *t, struct slice line, struct buf *key, struct buf *after,
-                        struct error *err) MUST_CHECK;
+bool capture_encode_row(const struct capture_table *t, struct slice line, struct buf *key,
+                        struct buf *after, struct error *err) MUST_CHECK;
 
 /* A temporary slot's snapshot, for readers that want the rows of exactly one LSN. Import `name` with SET
  * TRANSACTION SNAPSHOT, then close: the slot goes with it, the readers keep the snapshot. */
 struct capture_snapshot {
     struct pg *pg;
-    uint64_t lsn;   /* transactions whose commit LSN is below are in it, all others are not */
+    uint64_t lsn; /* transactions whose commit LSN is below are in it, all others are not */
     char name[64];
 };
 

@@ -21,14 +21,14 @@ struct capture_column {
 struct capture_table {
     struct schema schema; /* kept columns only */
     struct capture_column *columns;
-    size_t *source;       /* kept column -> column of the tuple or COPY line */
-    size_t source_count;  /* columns of the tuple */
-    size_t *key;          /* kept columns of the key, in key order */
+    size_t *source;      /* kept column -> column of the tuple or COPY line */
+    size_t source_count; /* columns of the tuple */
+    size_t *key;         /* kept columns of the key, in key order */
     size_t key_count;
     const struct config *config;
     uint32_t oid;
-    char kind;            /* relkind: 'r' or 'p' */
-    char *filter;         /* the publication's row filter or NULL */
+    char kind;    /* relkind: 'r' or 'p' */
+    char *filter; /* the publication's row filter or NULL */
     int64_t pages;
     double rows_estimate;
 };
@@ -98,11 +98,12 @@ struct slot_facts {
     uint64_t confirmed_lsn;
     int64_t active_pid;
 };
-bool preflight_slot_facts(struct pg *pg, const char *slot, struct slot_facts *out, struct error *err) MUST_CHECK;
+bool preflight_slot_facts(struct pg *pg, const char *slot, struct slot_facts *out,
+                          struct error *err) MUST_CHECK;
 /* Refuses a slot that is missing, lost, taken, of another database or ahead of the lake. */
 bool preflight_slot(struct pg *pg, const char *slot, uint64_t durable_lsn, struct error *err) MUST_CHECK;
-void identity_put(struct buf *json, const struct server *server, const struct config *config, const char *database,
-                  int64_t copy_id, const struct published_list *tables);
+void identity_put(struct buf *json, const struct server *server, const struct config *config,
+                  const char *database, int64_t copy_id, const struct published_list *tables);
 
 /* ---- copy.c: rows of many tables under one snapshot ---- */
 
@@ -111,9 +112,9 @@ struct copy_plan {
     struct stage_status *status;
     int32_t epoch;
     char slot[64];
-    bool temporary;      /* the slot; else it stays and the stream starts from it */
+    bool temporary; /* the slot; else it stays and the stream starts from it */
     bool drop_leftover;
-    char **tables;       /* owned by the copy from copy_start on */
+    char **tables; /* owned by the copy from copy_start on */
     size_t table_count;
 };
 
@@ -126,7 +127,6 @@ struct change_batch *copy_take(struct copy *c, int64_t timeout_us);
 /* DONE only when everything has been taken. FAILED fills err. */
 enum copy_state copy_look(struct copy *c, struct error *err);
 uint64_t copy_lsn(const struct copy *c);
-const struct schema *copy_schema(const struct copy *c, size_t i); /* of tables[i], once DONE */
 void copy_show(struct copy *c); /* progress as the stage's state */
 /* Stops what still runs and frees. */
 void copy_close(struct copy *c);
@@ -135,8 +135,8 @@ void copy_close(struct copy *c);
 
 /* The connection holds the exported snapshot until its next command. shown may be NULL. */
 bool slot_create(struct pg *replication, const struct config *config, const char *slot, bool temporary,
-                 int64_t timeout_us, const _Atomic bool *stop, struct stage_status *shown,
-                 struct capture_snapshot *out, struct error *err) MUST_CHECK;
+                 int64_t timeout_us, struct stage_status *shown, struct capture_snapshot *out,
+                 struct error *err) MUST_CHECK;
 bool slot_drop(struct pg *replication, const char *slot, struct error *err) MUST_CHECK;
 
 /* ---- batch.c: changes to batches to the queue ---- */
@@ -147,27 +147,27 @@ struct capture_memory {
     int32_t epoch;
     bool copy_complete, begun, new_epoch;
     int64_t next_copy_id;
-    uint64_t handed_lsn;     /* end of the last transaction in the queue */
-    uint64_t partial_lsn;    /* commit LSN of a transaction of which a part is in the queue; 0: none */
-    uint64_t partial_count;  /* its changes there */
+    uint64_t handed_lsn;    /* end of the last transaction in the queue */
+    uint64_t partial_lsn;   /* commit LSN of a transaction of which a part is in the queue; 0: none */
+    uint64_t partial_count; /* its changes there */
     char *identity;
-    struct map copied;       /* table -> itself */
-    struct map schema_ids;   /* table -> schema id last handed on */
+    struct map copied; /* table -> itself */
 };
 
 extern struct capture_memory capture_memory;
 
 struct outgoing {
     struct change_batch *batch;
-    uint64_t changes; /* of the open transaction, up to this batch's end */
+    uint64_t changes; /* of its transaction up to its end, when it is partial */
 };
 
 struct outbox {
     struct flow *flow;
-    struct change_batch *ready;  /* whole transactions, not yet queued */
-    struct change_batch *open;   /* the transaction that is arriving */
-    bool open_partial;           /* a part of it has left */
-    struct outgoing *items;      /* in order, waiting for room in the queue */
+    struct change_batch *ready; /* whole transactions, not yet queued */
+    struct change_batch *open;  /* the transaction that is arriving */
+    bool open_partial;          /* a part of it has left (maybe over an earlier connection) */
+    uint64_t changes;           /* of the arriving transaction, counted so far */
+    struct outgoing *items;     /* in order, waiting for room in the queue */
     size_t count, cap, head;
 };
 
@@ -183,7 +183,10 @@ void outbox_put(struct outbox *o, struct change_batch *batch);
 void outbox_flush(struct outbox *o);
 /* Pushes what the queue takes, waiting up to timeout_us; true when nothing waits any more. */
 bool outbox_push(struct outbox *o, int64_t timeout_us);
-static inline bool outbox_waiting(const struct outbox *o) { return o->head < o->count; }
+static inline bool outbox_waiting(const struct outbox *o)
+{
+    return o->head < o->count;
+}
 
 /* ---- stream.c ---- */
 
@@ -196,7 +199,7 @@ struct capture {
     struct flow *flow;
     const struct config *config;
     struct stage_status *status;
-    struct pg *pg;          /* catalogue queries */
+    struct pg *pg; /* catalogue queries */
     struct pg *replication;
     struct server server;
     int phase;
@@ -210,16 +213,16 @@ struct capture {
     int64_t next_look_us, next_copy_us;
 
     /* stream */
-    struct map relations;    /* oid (4 bytes) -> struct relation */
+    struct map relations; /* oid (4 bytes) -> struct relation */
     struct pgoutput_message message;
     bool in_transaction;
     uint64_t commit_lsn, ordinal, skip;
     uint32_t xid;
     int64_t commit_us, capture_us;
-    uint64_t received_lsn;   /* the server has sent everything below */
-    uint64_t idle_lsn;       /* ... and there is nothing for us before this */
+    uint64_t received_lsn; /* the server has sent everything below */
+    uint64_t idle_lsn;     /* ... and there is nothing for us before this */
     uint64_t confirmed_lsn;
-    bool reply_wanted;       /* the server asked for a status */
+    bool reply_wanted; /* the server asked for a status */
     int64_t last_status_us, last_heartbeat_us, last_ask_us;
     struct pgoutput_value *values, *old_values; /* scratch, kept columns */
     size_t value_cap;
@@ -232,8 +235,6 @@ void stream_stop(struct capture *c);
 /* row.c: one message of a transaction. */
 bool stream_message(struct capture *c, struct slice bytes, struct error *err) MUST_CHECK;
 void relation_free(void *relation);
-/* The record 'S' for a table, unless the lake has the same one already. */
-bool announce_schema(const char *table, const char *id);
 
 /* ---- snapshot.c: the first copy; resync.c: copies beside the stream ---- */
 
@@ -241,7 +242,8 @@ bool snapshot_begin(struct capture *c, struct error *err) MUST_CHECK;
 bool snapshot_wait(struct capture *c, bool *durable, struct error *err) MUST_CHECK;
 bool snapshot_step(struct capture *c, bool *done, struct error *err) MUST_CHECK;
 /* Begin or complete records of all tables being copied, as one batch. */
-struct change_batch *snapshot_brackets(struct capture *c, enum change_op op, uint64_t lsn, uint64_t end_lsn);
+struct change_batch *snapshot_brackets(struct capture *c, enum change_op op, uint64_t lsn,
+                                       uint64_t end_lsn);
 bool resync_step(struct capture *c, struct error *err) MUST_CHECK;
 void resync_want(struct capture *c, const char *table);
 

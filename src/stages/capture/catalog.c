@@ -8,6 +8,7 @@
 #include "stages/capture/capture_int.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 void published_free(struct published_list *list)
 {
@@ -31,18 +32,20 @@ bool catalog_publication_exists(struct pg *pg, const struct config *config, bool
 {
     const char *const params[] = {config->publication};
     struct pg_rows rows;
-    if (!pg_query(pg, &rows, "SELECT 1 FROM pg_publication WHERE pubname = $1", params, 1, err)) return false;
+    if (!pg_query(pg, &rows, "SELECT 1 FROM pg_publication WHERE pubname = $1", params, 1, err))
+        return false;
     *exists = rows.count > 0;
     pg_rows_free(&rows);
     return true;
 }
 
 /* A key that can order updates and deletes of the stream. */
-#define KEY_INDEX(relation)                                                                                 \
-    "SELECT i.indexrelid, i.indkey, i.indnkeyatts, i.indisprimary, i.indisreplident FROM pg_index i"        \
-    " WHERE i.indrelid = " relation " AND i.indisunique AND i.indisvalid AND i.indimmediate"                \
-    " AND i.indpred IS NULL AND i.indexprs IS NULL AND NOT EXISTS (SELECT 1 FROM pg_attribute k"            \
-    " WHERE k.attrelid = i.indrelid AND NOT k.attnotnull AND k.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1]))"
+#define KEY_INDEX(relation)                                                                                \
+    "SELECT i.indexrelid, i.indkey, i.indnkeyatts, i.indisprimary, i.indisreplident FROM pg_index i"       \
+    " WHERE i.indrelid = " relation " AND i.indisunique AND i.indisvalid AND i.indimmediate"               \
+    " AND i.indpred IS NULL AND i.indexprs IS NULL AND NOT EXISTS (SELECT 1 FROM pg_attribute k"           \
+    " WHERE k.attrelid = i.indrelid AND NOT k.attnotnull AND k.attnum = ANY "                              \
+    "((i.indkey::int2[])[0:i.indnkeyatts - 1]))"
 
 static bool read_published(struct published *p, const struct pg_rows *r, int row)
 {
@@ -61,13 +64,16 @@ static bool read_published(struct published *p, const struct pg_rows *r, int row
     return true;
 }
 
-static bool query_published(struct pg *pg, const struct config *config, struct pg_rows *rows, struct error *err)
+static bool query_published(struct pg *pg, const struct config *config, struct pg_rows *rows,
+                            struct error *err)
 {
     struct buf sql = {0};
-    buf_put_text(&sql, "SELECT n.nspname || '.' || c.relname, c.oid, c.relkind, c.relreplident,"
-                       " EXISTS (" KEY_INDEX("c.oid") "), has_table_privilege(c.oid, 'SELECT'),"
-                       " CASE WHEN c.relkind = 'r' THEN pg_relation_size(c.oid) / current_setting('block_size')::int"
-                       " ELSE 0 END, greatest(c.reltuples, 0)::int8, ");
+    buf_put_text(&sql,
+                 "SELECT n.nspname || '.' || c.relname, c.oid, c.relkind, c.relreplident,"
+                 " EXISTS (" KEY_INDEX("c.oid") "), has_table_privilege(c.oid, 'SELECT'),"
+                                                " CASE WHEN c.relkind = 'r' THEN pg_relation_size(c.oid) / "
+                                                "current_setting('block_size')::int"
+                                                " ELSE 0 END, greatest(c.reltuples, 0)::int8, ");
     buf_put_text(&sql, pg_server_version(pg) >= 150000 ? "to_json(p.attnames), p.rowfilter" : "NULL, NULL");
     buf_put_text(&sql, " FROM pg_publication_tables p JOIN pg_namespace n ON n.nspname = p.schemaname"
                        " JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename"
@@ -78,7 +84,8 @@ static bool query_published(struct pg *pg, const struct config *config, struct p
     return ok;
 }
 
-bool catalog_published(struct pg *pg, const struct config *config, struct published_list *out, struct error *err)
+bool catalog_published(struct pg *pg, const struct config *config, struct published_list *out,
+                       struct error *err)
 {
     *out = (struct published_list){0};
     struct pg_rows rows;
@@ -107,13 +114,16 @@ static bool tables_to_publish(struct pg *pg, const struct config *config, struct
     }
     if (*count) return true;
     struct pg_rows rows;
-    if (!pg_query(pg, &rows,
-                  "SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-                  " WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND NOT c.relispartition"
-                  " AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_%'"
-                  " AND (c.relreplident IN ('f', 'i') OR c.relreplident = 'd' AND EXISTS (SELECT 1 FROM pg_index i"
-                  " WHERE i.indrelid = c.oid AND i.indisprimary)) ORDER BY 1",
-                  NULL, 0, err))
+    if (!pg_query(
+            pg, &rows,
+            "SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = "
+            "c.relnamespace"
+            " WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND NOT c.relispartition"
+            " AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_%'"
+            " AND (c.relreplident IN ('f', 'i') OR c.relreplident = 'd' AND EXISTS (SELECT 1 FROM pg_index "
+            "i"
+            " WHERE i.indrelid = c.oid AND i.indisprimary)) ORDER BY 1",
+            NULL, 0, err))
         return false;
     for (int i = 0; i < rows.count; i++) {
         buf_put_text(sql, (*count)++ ? ", " : "");
@@ -133,11 +143,13 @@ static bool create_publication(struct pg *pg, const struct config *config, struc
     bool ok = tables_to_publish(pg, config, &sql, &count, err);
     buf_put_text(&sql, " WITH (publish_via_partition_root = true)");
     if (ok && count == 0)
-        ok = error_set(err, ERROR_CONFIG, "the source has no table with a primary key to publish; set `tables`");
+        ok = error_set(err, ERROR_CONFIG,
+                       "the source has no table with a primary key to publish; set `tables`");
     if (ok && !pg_run(pg, buf_text(&sql), err)) {
         ok = false;
         if (err->kind == ERROR_CONFIG)
-            error_wrap(err, "cannot make the publication; an owner of the tables must run: %.400s;", buf_text(&sql));
+            error_wrap(err, "cannot make the publication; an owner of the tables must run: %.400s;",
+                       buf_text(&sql));
     }
     if (ok) log_info("capture", "publication made", "name=%s tables=%zu", config->publication, count);
     buf_free(&sql);
@@ -145,13 +157,14 @@ static bool create_publication(struct pg *pg, const struct config *config, struc
 }
 
 /* All tables of the settings must be in it, and all kinds of change. */
-static bool check_publication(struct pg *pg, const struct config *config, const struct published_list *tables,
-                              struct error *err)
+static bool check_publication(struct pg *pg, const struct config *config,
+                              const struct published_list *tables, struct error *err)
 {
     const char *const params[] = {config->publication};
     struct pg_rows rows;
     if (!pg_query(pg, &rows,
-                  "SELECT pubinsert AND pubupdate AND pubdelete AND pubtruncate FROM pg_publication WHERE pubname = $1",
+                  "SELECT pubinsert AND pubupdate AND pubdelete AND pubtruncate FROM pg_publication WHERE "
+                  "pubname = $1",
                   params, 1, err))
         return false;
     bool all = rows.count && pg_bool(&rows, 0, 0);
@@ -168,10 +181,11 @@ static bool check_publication(struct pg *pg, const struct config *config, const 
         if (!published_find(tables, table)) {
             struct buf name = {0};
             pg_put_table(&name, table);
-            ok = error_set(err, ERROR_CONFIG,
-                           "table %s is in `tables` but not in publication %s; run: ALTER PUBLICATION \"%s\" ADD "
-                           "TABLE %s",
-                           table, config->publication, config->publication, buf_text(&name));
+            ok = error_set(
+                err, ERROR_CONFIG,
+                "table %s is in `tables` but not in publication %s; run: ALTER PUBLICATION \"%s\" ADD "
+                "TABLE %s",
+                table, config->publication, config->publication, buf_text(&name));
             buf_free(&name);
         }
         mem_free(table);
@@ -187,15 +201,21 @@ static bool check_tables(const struct published_list *tables, const char *public
         const struct published *p = &tables->items[i];
         struct buf name = {0};
         pg_put_table(&name, p->table);
-        bool ok = p->readable || error_set(err, ERROR_CONFIG, "the role of `source` may not read %s; run: GRANT SELECT ON %s TO <role>",
-                                           p->table, buf_text(&name));
+        bool ok = p->readable ||
+                  error_set(err, ERROR_CONFIG,
+                            "the role of `source` may not read %s; run: GRANT SELECT ON %s TO <role>",
+                            p->table, buf_text(&name));
         if (ok && p->replica_identity == 'n')
-            log_warn("capture", "table without replica identity", "table=%s: PostgreSQL refuses its updates and deletes;"
-                     " run: ALTER TABLE %s REPLICA IDENTITY FULL", p->table, buf_text(&name));
+            log_warn("capture", "table without replica identity",
+                     "table=%s: PostgreSQL refuses its updates and deletes;"
+                     " run: ALTER TABLE %s REPLICA IDENTITY FULL",
+                     p->table, buf_text(&name));
         else if (ok && !p->has_key)
             log_warn("capture", "table without key", "table=%s: it gets a history only%s", p->table,
-                     p->replica_identity == 'f' ? "" : "; PostgreSQL refuses its updates and deletes unless it has"
-                                                       " REPLICA IDENTITY FULL");
+                     p->replica_identity == 'f'
+                         ? ""
+                         : "; PostgreSQL refuses its updates and deletes unless it has"
+                           " REPLICA IDENTITY FULL");
         buf_free(&name);
         if (!ok) return false;
     }
@@ -220,19 +240,22 @@ bool catalog_ensure_publication(struct pg *pg, const struct config *config, stru
 static const char describe_sql[] =
     "WITH RECURSIVE given AS (SELECT * FROM ROWS FROM (json_to_recordset($2::json)"
     " AS (name text, oid oid, typmod int4)) WITH ORDINALITY AS g(name, oid, typmod, n)),"
-    " base(n, oid, typmod) AS (SELECT n, oid, typmod FROM given UNION ALL SELECT b.n, t.typbasetype, t.typtypmod"
+    " base(n, oid, typmod) AS (SELECT n, oid, typmod FROM given UNION ALL SELECT b.n, t.typbasetype, "
+    "t.typtypmod"
     " FROM base b JOIN pg_type t ON t.oid = b.oid WHERE t.typtype = 'd')"
-    " SELECT g.name, format_type(b.oid, b.typmod), b.oid, b.typmod, coalesce(a.attnum, 0), coalesce(a.attnotnull, false),"
+    " SELECT g.name, format_type(b.oid, b.typmod), b.oid, b.typmod, coalesce(a.attnum, 0), "
+    "coalesce(a.attnotnull, false),"
     " CASE WHEN a.atthasmissing THEN (a.attmissingval::text::text[])[1] END"
     " FROM given g JOIN base b ON b.n = g.n LEFT JOIN pg_type t ON t.oid = b.oid"
-    " LEFT JOIN pg_attribute a ON a.attrelid = $1::oid AND a.attname = g.name AND a.attnum > 0 AND NOT a.attisdropped"
+    " LEFT JOIN pg_attribute a ON a.attrelid = $1::oid AND a.attname = g.name AND a.attnum > 0 AND NOT "
+    "a.attisdropped"
     " WHERE t.typtype IS DISTINCT FROM 'd' ORDER BY g.n";
 
-static const char key_sql[] =
-    "SELECT a.attname FROM (" KEY_INDEX("$1::oid")
-    " ORDER BY CASE WHEN $2 = 'i' THEN i.indisreplident ELSE i.indisprimary END DESC, i.indisprimary DESC, i.indexrelid"
-    " LIMIT 1) x, unnest(x.indkey::int2[]) WITH ORDINALITY AS k(attnum, n) JOIN pg_attribute a"
-    " ON a.attrelid = $1::oid AND a.attnum = k.attnum WHERE k.n <= x.indnkeyatts ORDER BY k.n";
+static const char key_sql[] = "SELECT a.attname FROM (" KEY_INDEX(
+    "$1::oid") " ORDER BY CASE WHEN $2 = 'i' THEN i.indisreplident ELSE i.indisprimary END DESC, "
+               "i.indisprimary DESC, i.indexrelid"
+               " LIMIT 1) x, unnest(x.indkey::int2[]) WITH ORDINALITY AS k(attnum, n) JOIN pg_attribute a"
+               " ON a.attrelid = $1::oid AND a.attnum = k.attnum WHERE k.n <= x.indnkeyatts ORDER BY k.n";
 
 /* Key places by the catalogue's index; false when it names a column that the table (as the stream has
  * it) does not have: then the catalogue is ahead. */
@@ -240,8 +263,10 @@ static bool set_key(struct schema *s, const struct pg_rows *key)
 {
     for (int i = 0; i < key->count; i++) {
         const struct schema_column *c = schema_find(s, pg_slice(key, i, 0));
-        if (c) s->columns[c - s->columns].key = i + 1;
-        else return false;
+        if (c)
+            s->columns[c - s->columns].key = i + 1;
+        else
+            return false;
     }
     return true;
 }
@@ -294,14 +319,17 @@ static bool finish_table(struct pg *pg, struct capture_table *t, const char *col
                          size_t count, struct error *err)
 {
     t->columns = mem_alloc((count + 1) * sizeof *t->columns);
-    for (size_t i = 0; i < count; i++) t->columns[i].identity = identity[i];
+    for (size_t i = 0; i < count; i++)
+        t->columns[i].identity = identity[i];
     bool ok = describe(pg, t, columns_json, err);
     mem_free(t->columns);
     t->columns = NULL;
     if (ok && t->schema.count != count)
-        ok = error_set(err, ERROR_RETRY, "the catalogue lost a type of table %s meanwhile", t->schema.table);
+        ok =
+            error_set(err, ERROR_RETRY, "the catalogue lost a type of table %s meanwhile", t->schema.table);
     if (!ok || !table_prepare(t, err)) return false;
-    for (size_t i = 0; i < t->schema.count; i++) t->columns[i].identity = identity[t->source[i]];
+    for (size_t i = 0; i < t->schema.count; i++)
+        t->columns[i].identity = identity[t->source[i]];
     return true;
 }
 
@@ -320,8 +348,8 @@ bool catalog_relation(struct pg *pg, const struct config *config, const struct p
     t->oid = relation->oid;
     t->schema.replica_identity = relation->replica_identity;
     struct slice space = relation->schema.len ? relation->schema : SLICE("pg_catalog");
-    t->schema.table = mem_format("%.*s.%.*s", (int)space.len, space.data, (int)relation->name.len,
-                                 relation->name.data);
+    t->schema.table =
+        mem_format("%.*s.%.*s", (int)space.len, space.data, (int)relation->name.len, relation->name.data);
     size_t count = relation->column_count;
     bool *identity = mem_alloc((count + 1) * sizeof *identity);
     struct buf json = {0};
@@ -350,30 +378,38 @@ static bool read_columns(struct pg *pg, const struct published *p, struct pg_row
     char oid[16];
     snprintf(oid, sizeof oid, "%" PRIu32, p->oid);
     const char *const params[] = {oid, p->columns};
-    return pg_query(pg, rows,
-                    pg_server_version(pg) >= 180000
-                        ? "SELECT attname, atttypid, atttypmod FROM pg_attribute WHERE attrelid = $1::oid AND attnum > 0"
-                          " AND NOT attisdropped AND ($2::json IS NULL AND attgenerated = '' OR attname = ANY"
-                          " (SELECT json_array_elements_text($2::json))) ORDER BY attnum"
-                        : "SELECT attname, atttypid, atttypmod FROM pg_attribute WHERE attrelid = $1::oid AND attnum > 0"
-                          " AND NOT attisdropped AND attgenerated = '' AND ($2::json IS NULL OR attname = ANY"
-                          " (SELECT json_array_elements_text($2::json))) ORDER BY attnum",
-                    params, 2, err);
+    return pg_query(
+        pg, rows,
+        pg_server_version(pg) >= 180000
+            ? "SELECT attname, atttypid, atttypmod FROM pg_attribute WHERE attrelid = $1::oid AND attnum > "
+              "0"
+              " AND NOT attisdropped AND ($2::json IS NULL AND attgenerated = '' OR attname = ANY"
+              " (SELECT json_array_elements_text($2::json))) ORDER BY attnum"
+            : "SELECT attname, atttypid, atttypmod FROM pg_attribute WHERE attrelid = $1::oid AND attnum > "
+              "0"
+              " AND NOT attisdropped AND attgenerated = '' AND ($2::json IS NULL OR attname = ANY"
+              " (SELECT json_array_elements_text($2::json))) ORDER BY attnum",
+        params, 2, err);
 }
 
-bool catalog_table(struct pg *pg, const struct config *config, const struct published *p, struct capture_table **out,
-                   struct error *err)
+bool catalog_table(struct pg *pg, const struct config *config, const struct published *p,
+                   struct capture_table **out, struct error *err)
 {
     struct pg_rows rows;
     if (!read_columns(pg, p, &rows, err)) return error_wrap(err, "table %s", p->table);
     struct capture_table *t = mem_alloc(sizeof *t);
-    *t = (struct capture_table){.config = config, .oid = p->oid, .kind = p->kind, .pages = p->pages,
-                                .rows_estimate = p->rows_estimate, .filter = mem_text(p->filter)};
+    *t = (struct capture_table){.config = config,
+                                .oid = p->oid,
+                                .kind = p->kind,
+                                .pages = p->pages,
+                                .rows_estimate = p->rows_estimate,
+                                .filter = mem_text(p->filter)};
     t->schema.table = mem_text(p->table);
     t->schema.replica_identity = p->replica_identity;
     struct buf json = {0};
     for (int i = 0; i < rows.count; i++)
-        put_column_json(&json, pg_slice(&rows, i, 0), (uint32_t)pg_int(&rows, i, 1), (int32_t)pg_int(&rows, i, 2));
+        put_column_json(&json, pg_slice(&rows, i, 0), (uint32_t)pg_int(&rows, i, 1),
+                        (int32_t)pg_int(&rows, i, 2));
     buf_put_text(&json, json.len ? "]" : "[]");
     bool *identity = mem_alloc(((size_t)rows.count + 1) * sizeof *identity);
     bool ok = finish_table(pg, t, buf_text(&json), identity, (size_t)rows.count, err);
@@ -389,14 +425,15 @@ bool catalog_table(struct pg *pg, const struct config *config, const struct publ
     return true;
 }
 
-bool capture_table_read(struct capture_table **out, struct pg *pg, const struct config *config, const char *table,
-                        struct error *err)
+bool capture_table_read(struct capture_table **out, struct pg *pg, const struct config *config,
+                        const char *table, struct error *err)
 {
     struct published_list list;
     if (!catalog_published(pg, config, &list, err)) return false;
     const struct published *p = published_find(&list, table);
-    bool ok = p ? catalog_table(pg, config, p, out, err)
-                : error_set(err, ERROR_CONFIG, "table %s is not in publication %s", table, config->publication);
+    bool ok =
+        p ? catalog_table(pg, config, p, out, err)
+          : error_set(err, ERROR_CONFIG, "table %s is not in publication %s", table, config->publication);
     published_free(&list);
     return ok;
 }

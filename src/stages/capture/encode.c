@@ -9,11 +9,13 @@
 char *list_next(const char **list)
 {
     const char *at = *list;
-    while (at && (*at == ',' || *at == ' ')) at++;
+    while (at && (*at == ',' || *at == ' '))
+        at++;
     if (!at || !*at) return NULL;
     size_t len = strcspn(at, ",");
     *list = at + len;
-    while (len && at[len - 1] == ' ') len--;
+    while (len && at[len - 1] == ' ')
+        len--;
     return mem_textn(at, len);
 }
 
@@ -82,13 +84,15 @@ bool table_prepare(struct capture_table *t, struct error *err)
             continue;
         }
         if (s->columns[i].key)
-            return error_set(err, ERROR_CONFIG,
-                             "exclude_columns names %s.%s, which is part of the table's key; hash it instead",
-                             s->table, s->columns[i].name);
+            return error_set(
+                err, ERROR_CONFIG,
+                "exclude_columns names %s.%s, which is part of the table's key; hash it instead", s->table,
+                s->columns[i].name);
         column_drop(s, i);
     }
     t->columns = mem_alloc((s->count + 1) * sizeof *t->columns);
-    for (size_t i = 0; i < s->count; i++) prepare_column(t, i);
+    for (size_t i = 0; i < s->count; i++)
+        prepare_column(t, i);
     t->key = mem_alloc((t->key_count + 1) * sizeof *t->key);
     for (size_t i = 0; i < s->count; i++)
         if (s->columns[i].key) t->key[s->columns[i].key - 1] = i;
@@ -100,7 +104,8 @@ void capture_table_free(void *table)
 {
     struct capture_table *t = table;
     if (!t) return;
-    for (size_t i = 0; t->columns && i < t->schema.count; i++) mem_free(t->columns[i].label);
+    for (size_t i = 0; t->columns && i < t->schema.count; i++)
+        mem_free(t->columns[i].label);
     schema_free(&t->schema);
     mem_free(t->columns);
     mem_free(t->source);
@@ -109,7 +114,10 @@ void capture_table_free(void *table)
     mem_free(t);
 }
 
-const struct schema *capture_table_schema(const struct capture_table *t) { return &t->schema; }
+const struct schema *capture_table_schema(const struct capture_table *t)
+{
+    return &t->schema;
+}
 
 static void put_hash(struct buf *json, const char *salt, struct slice text)
 {
@@ -129,14 +137,17 @@ static void put_hash(struct buf *json, const char *salt, struct slice text)
     buf_put_char(json, '"');
 }
 
-static void put_value(const struct capture_table *t, size_t i, const struct pgoutput_value *v, struct buf *json)
+static void put_value(const struct capture_table *t, size_t i, const struct pgoutput_value *v,
+                      struct buf *json)
 {
     const struct capture_column *c = &t->columns[i];
     buf_put(json, c->label, c->label_len);
     buf_put_char(json, ':');
     struct slice text = v->kind == PGOUTPUT_TEXT ? v->text : (struct slice){0};
-    if (c->hashed && text.data) put_hash(json, t->config->hash_salt, text);
-    else pgvalue_put_json(json, c->type, text);
+    if (c->hashed && text.data)
+        put_hash(json, t->config->hash_salt, text);
+    else
+        pgvalue_put_json(json, c->type, text);
 }
 
 void table_put_image(const struct capture_table *t, const struct pgoutput_value *values, struct buf *json,
@@ -204,8 +215,10 @@ static struct pgoutput_value split_field(struct slice raw, char **scratch)
     if (!memchr(raw.data, '\\', raw.len)) return (struct pgoutput_value){PGOUTPUT_TEXT, raw};
     char *start = *scratch, *to = start;
     for (size_t i = 0; i < raw.len; i++) {
-        if (raw.data[i] == '\\' && i + 1 < raw.len) *to++ = unescape(raw.data[++i]);
-        else *to++ = raw.data[i];
+        if (raw.data[i] == '\\' && i + 1 < raw.len)
+            *to++ = unescape(raw.data[++i]);
+        else
+            *to++ = raw.data[i];
     }
     *scratch = to;
     return (struct pgoutput_value){PGOUTPUT_TEXT, {start, (size_t)(to - start)}};
@@ -229,8 +242,8 @@ static bool split_line(struct slice line, struct pgoutput_value *values, size_t 
 
 enum { VALUES_AT_HAND = 64 };
 
-bool capture_encode_row(const struct capture_table *t, struct slice line, struct buf *key, struct buf *after,
-                        struct error *err)
+bool capture_encode_row(const struct capture_table *t, struct slice line, struct buf *key,
+                        struct buf *after, struct error *err)
 {
     struct pgoutput_value few[VALUES_AT_HAND];
     char short_line[2048];
@@ -242,7 +255,8 @@ bool capture_encode_row(const struct capture_table *t, struct slice line, struct
         table_put_key(t, values, key);
         table_put_image(t, values, after, NULL);
     } else {
-        error_set(err, ERROR_DATA, "a line of COPY from %s does not have %zu fields", t->schema.table, count);
+        error_set(err, ERROR_DATA, "a line of COPY from %s does not have %zu fields", t->schema.table,
+                  count);
     }
     if (values != few) mem_free(values);
     if (scratch != short_line) mem_free(scratch);

@@ -5,8 +5,8 @@
 #include <jansson.h>
 #include <stdio.h>
 
-static const char new_epoch_advice[] =
-    "to take the server as it is now, run `millrace resync --slot`: it starts a new epoch and copies all tables again";
+static const char new_epoch_advice[] = "to take the server as it is now, run `millrace resync --slot`: it "
+                                       "starts a new epoch and copies all tables again";
 
 static bool setting_is(struct pg *pg, const char *sql, const char *wanted, bool *is, struct error *err)
 {
@@ -22,18 +22,21 @@ bool preflight_settings(struct pg *pg, struct error *err)
 {
     int version = pg_server_version(pg);
     if (version < 130000)
-        return error_set(err, ERROR_CONFIG, "the source is PostgreSQL %d; 13 or newer is needed", version / 10000);
+        return error_set(err, ERROR_CONFIG, "the source is PostgreSQL %d; 13 or newer is needed",
+                         version / 10000);
     bool logical, standby;
     if (!setting_is(pg, "SHOW wal_level", "logical", &logical, err) ||
         !setting_is(pg, "SELECT pg_is_in_recovery()", "t", &standby, err))
         return false;
     if (!logical)
-        return error_set(err, ERROR_CONFIG,
-                         "the source has wal_level below logical; run: ALTER SYSTEM SET wal_level = logical, and "
-                         "restart PostgreSQL");
+        return error_set(
+            err, ERROR_CONFIG,
+            "the source has wal_level below logical; run: ALTER SYSTEM SET wal_level = logical, and "
+            "restart PostgreSQL");
     if (standby && version < 160000)
-        return error_set(err, ERROR_CONFIG,
-                         "the source is a standby; logical decoding there needs PostgreSQL 16, connect to the primary");
+        return error_set(
+            err, ERROR_CONFIG,
+            "the source is a standby; logical decoding there needs PostgreSQL 16, connect to the primary");
     return true;
 }
 
@@ -50,12 +53,13 @@ bool preflight_identify(struct pg *replication, struct server *out, struct error
     return ok || error_set(err, ERROR_RETRY, "IDENTIFY_SYSTEM gave no answer");
 }
 
-static bool member_is(const json_t *identity, const char *name, const char *now, const char *what, struct error *err)
+static bool member_is(const json_t *identity, const char *name, const char *now, const char *what,
+                      struct error *err)
 {
     const char *then = json_string_value(json_object_get(identity, name));
     if (!then || strcmp(then, now) == 0) return true;
-    return error_set(err, ERROR_CONFIG, "the lake was filled from %s %s, but this is %s; %s", what, then, now,
-                     new_epoch_advice);
+    return error_set(err, ERROR_CONFIG, "the lake was filled from %s %s, but this is %s; %s", what, then,
+                     now, new_epoch_advice);
 }
 
 bool preflight_identity(const char *identity, const struct server *now, const struct config *config,
@@ -75,15 +79,16 @@ bool preflight_identity(const char *identity, const struct server *now, const st
               member_is(root, "publication", config->publication, "the publication", err);
     if (ok && strcmp(then, timeline) != 0)
         ok = error_set(err, ERROR_CONFIG,
-                       "the source is on timeline %s, the lake was filled from timeline %s: the server was promoted or "
+                       "the source is on timeline %s, the lake was filled from timeline %s: the server was "
+                       "promoted or "
                        "restored; %s",
                        timeline, then, new_epoch_advice);
     json_decref(root);
     return ok;
 }
 
-void identity_put(struct buf *json, const struct server *server, const struct config *config, const char *database,
-                  int64_t copy_id, const struct published_list *tables)
+void identity_put(struct buf *json, const struct server *server, const struct config *config,
+                  const char *database, int64_t copy_id, const struct published_list *tables)
 {
     buf_put_text(json, "{\"system_id\":");
     buf_put_json(json, slice_of(server->system_id));
@@ -101,9 +106,10 @@ void identity_put(struct buf *json, const struct server *server, const struct co
     buf_put_text(json, "]}");
 }
 
-static const char slot_sql[] =
-    "SELECT coalesce(plugin, ''), coalesce(database, ''), coalesce(active_pid, 0), coalesce(wal_status, ''),"
-    " coalesce(confirmed_flush_lsn, '0/0'), current_database() FROM pg_replication_slots WHERE slot_name = $1";
+static const char slot_sql[] = "SELECT coalesce(plugin, ''), coalesce(database, ''), coalesce(active_pid, "
+                               "0), coalesce(wal_status, ''),"
+                               " coalesce(confirmed_flush_lsn, '0/0'), current_database() FROM "
+                               "pg_replication_slots WHERE slot_name = $1";
 
 bool preflight_slot_facts(struct pg *pg, const char *slot, struct slot_facts *out, struct error *err)
 {
@@ -120,13 +126,16 @@ bool preflight_slot_facts(struct pg *pg, const char *slot, struct slot_facts *ou
     return true;
 }
 
-static bool check_slot_row(const struct pg_rows *r, const char *slot, uint64_t durable_lsn, struct error *err)
+static bool check_slot_row(const struct pg_rows *r, const char *slot, uint64_t durable_lsn,
+                           struct error *err)
 {
     uint64_t confirmed = 0;
     if (strcmp(pg_text(r, 0, 0), "pgoutput") != 0)
-        return error_set(err, ERROR_CONFIG, "slot %s is not a logical slot of pgoutput; choose another `slot`", slot);
+        return error_set(err, ERROR_CONFIG,
+                         "slot %s is not a logical slot of pgoutput; choose another `slot`", slot);
     if (strcmp(pg_text(r, 0, 1), pg_text(r, 0, 5)) != 0)
-        return error_set(err, ERROR_CONFIG, "slot %s belongs to database %s; choose another `slot` or `source`", slot,
+        return error_set(err, ERROR_CONFIG,
+                         "slot %s belongs to database %s; choose another `slot` or `source`", slot,
                          pg_text(r, 0, 1));
     if (pg_int(r, 0, 2))
         return error_set(err, ERROR_RETRY,
@@ -134,9 +143,10 @@ static bool check_slot_row(const struct pg_rows *r, const char *slot, uint64_t d
                          "pg_terminate_backend(%lld))",
                          slot, (long long)pg_int(r, 0, 2), (long long)pg_int(r, 0, 2));
     if (strcmp(pg_text(r, 0, 3), "lost") == 0)
-        return error_set(err, ERROR_CONFIG,
-                         "slot %s is lost: PostgreSQL removed WAL that it needed (max_slot_wal_keep_size); %s", slot,
-                         new_epoch_advice);
+        return error_set(
+            err, ERROR_CONFIG,
+            "slot %s is lost: PostgreSQL removed WAL that it needed (max_slot_wal_keep_size); %s", slot,
+            new_epoch_advice);
     if (!lsn_parse(pg_text(r, 0, 4), &confirmed)) confirmed = 0;
     if (confirmed > durable_lsn)
         return error_set(err, ERROR_CONFIG,

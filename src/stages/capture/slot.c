@@ -5,6 +5,7 @@
 #include "stages/capture/capture_int.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 enum { SHOW_AFTER_US = 2000000 };
 
@@ -40,7 +41,8 @@ static bool wait_created(struct pg *pg, const struct config *config, const char 
         bool late = now_us - start_us > timeout_us;
         if (late)
             error_set(err, ERROR_RETRY,
-                      "PostgreSQL cannot make slot %s while transactions are open that began before; end them (pid %s)",
+                      "PostgreSQL cannot make slot %s while transactions are open that began before; end "
+                      "them (pid %s)",
                       slot, buf_text(&pids));
         buf_free(&pids);
         if (late) return false;
@@ -49,22 +51,24 @@ static bool wait_created(struct pg *pg, const struct config *config, const char 
 }
 
 bool slot_create(struct pg *replication, const struct config *config, const char *slot, bool temporary,
-                 int64_t timeout_us, const _Atomic bool *stop, struct stage_status *shown, struct capture_snapshot *out,
+                 int64_t timeout_us, struct stage_status *shown, struct capture_snapshot *out,
                  struct error *err)
 {
-    (void)stop; /* the connection looks at its own */
     struct buf sql = {0};
     buf_put_text(&sql, "CREATE_REPLICATION_SLOT ");
     pg_put_name(&sql, slice_of(slot));
-    buf_put_text(&sql, temporary ? " TEMPORARY LOGICAL pgoutput EXPORT_SNAPSHOT" : " LOGICAL pgoutput EXPORT_SNAPSHOT");
+    buf_put_text(&sql, temporary ? " TEMPORARY LOGICAL pgoutput EXPORT_SNAPSHOT"
+                                 : " LOGICAL pgoutput EXPORT_SNAPSHOT");
     struct pg_rows rows = {0};
     bool ok = pg_send(replication, buf_text(&sql), err) &&
               wait_created(replication, config, slot, timeout_us, shown, &rows, err);
     buf_free(&sql);
     if (ok) {
         ok = rows.count == 1 && lsn_parse(pg_text(&rows, 0, 1), &out->lsn) && pg_text(&rows, 0, 2);
-        if (ok) snprintf(out->name, sizeof out->name, "%s", pg_text(&rows, 0, 2));
-        else error_set(err, ERROR_RETRY, "PostgreSQL gave no snapshot with slot %s", slot);
+        if (ok)
+            snprintf(out->name, sizeof out->name, "%s", pg_text(&rows, 0, 2));
+        else
+            error_set(err, ERROR_RETRY, "PostgreSQL gave no snapshot with slot %s", slot);
         pg_rows_free(&rows);
     }
     return ok || error_wrap(err, "creating slot %s", slot);
@@ -86,9 +90,9 @@ bool capture_snapshot_open(struct capture_snapshot *s, const struct config *conf
     static _Atomic unsigned made;
     *s = (struct capture_snapshot){0};
     char slot[64];
-    snprintf(slot, sizeof slot, "%.40s_check_%u", config->slot, ++made);
+    snprintf(slot, sizeof slot, "%.30s_check_%d_%u", config->slot, (int)getpid(), ++made);
     if (!pg_connect(&s->pg, config->source, PG_REPLICATION, stop, err)) return false;
-    if (slot_create(s->pg, config, slot, true, timeout_us, stop, NULL, s, err)) return true;
+    if (slot_create(s->pg, config, slot, true, timeout_us, NULL, s, err)) return true;
     capture_snapshot_close(s);
     return false;
 }

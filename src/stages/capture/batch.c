@@ -1,0 +1,155 @@
+/* From changes to batches to the queue.
+ *
+ *   change --> open (the arriving transaction) --commit--> ready (whole transactions) --> waiting --> queue
+ *                   `-- beyond flush_bytes: part by part, behind what is ready --------^
+ *
+ * While bronze is busy the queue is not empty, ready is not flushed, and batches grow. While anything
+ * waits for room nothing is read from PostgreSQL: that is the backpressure.
+ *
+ * What is in the queue is never taken back. The memory says where that ends, to the change, so that a
+ * new connection goes on exactly there: a transaction that had left in part is sent again by
+ * PostgreSQL as a whole and its first changes are passed over. */
+#include "base/log.h"
+#include "stages/capture/capture_int.h"
+
+enum { BATCH_OVERHEAD = 256 };
+
+struct capture_memory capture_memory;
+
+void outbox_init(struct outbox *o, struct flow *flow)
+{
+    *o = (struct outbox){.flow = flow, .ready = change_batch_new(), .open = change_batch_new()};
+}
+
+void outbox_free(struct outbox *o)
+{
+    change_batch_free(o->ready);
+    change_batch_free(o->open);
+    for (size_t i = o->head; i < o->count; i++)
+        change_batch_free(o->items[i].batch);
+    mem_free(o->items);
+    *o = (struct outbox){0};
+}
+
+static void put(struct outbox *o, struct change_batch *batch, uint64_t changes)
+{
+    if (o->head == o->count) o->head = o->count = 0;
+    MEM_GROW(o->items, o->count, o->cap);
+    o->items[o->count++] = (struct outgoing){batch, changes};
+}
+
+void outbox_flush(struct outbox *o)
+{
+    if (o->ready->count == 0) return;
+    put(o, o->ready, 0);
+    o->ready = change_batch_new();
+}
+
+void outbox_put(struct outbox *o, struct change_batch *batch)
+{
+    outbox_flush(o);
+    put(o, batch, 0);
+}
+
+static void put_part(struct outbox *o, bool last)
+{
+    outbox_flush(o);
+    o->open->continues = o->open_partial;
+    o->open->partial = !last;
+    put(o, o->open, o->changes);
+    o->open = change_batch_new();
+    o->open_partial = !last;
+}
+
+void outbox_add(struct outbox *o, const struct change *c)
+{
+    struct change_batch *open = o->open;
+    change_batch_add(open, c);
+    open->first_lsn = open->last_lsn = c->lsn;
+    open->commit_us = c->commit_us;
+    if (c->op == CHANGE_SCHEMA) return; /* it belongs to the change that follows */
+    o->changes = c->ordinal;
+    if (open->size_bytes >= (size_t)o->flow->config->flush_bytes) put_part(o, false);
+}
+
+static void append_table(struct change_batch *to, struct change_table *from)
+{
+    struct change_table *t = NULL;
+    for (size_t i = to->table_count; i-- > 0 && !t;)
+        if (strcmp(to->tables[i].table, from->table) == 0) t = &to->tables[i];
+    if (!t) {
+        MEM_GROW(to->tables, to->table_count, to->table_cap);
+        t = &to->tables[to->table_count++];
+        *t = (struct change_table){.table = mem_text(from->table)};
+    }
+    buf_put_slice(&t->rows, buf_slice(&from->rows));
+    t->count += from->count;
+    buf_clear(&from->rows);
+    from->count = 0;
+}
+
+/* Moves the rows; `from` keeps its tables' buffers for the next transaction. */
+static void append(struct change_batch *to, struct change_batch *from)
+{
+    if (to->count == 0) to->first_lsn = from->first_lsn;
+    for (size_t i = 0; i < from->table_count; i++)
+        if (from->tables[i].count) append_table(to, &from->tables[i]);
+    to->count += from->count;
+    to->size_bytes += from->size_bytes;
+    from->count = from->size_bytes = 0;
+}
+
+static bool check_holds(struct flow *flow)
+{
+    pthread_mutex_lock(&flow->check_lock);
+    bool holds = flow->check.hold || (flow->check.cut_lsn && flow->check.cut_version < 0);
+    pthread_mutex_unlock(&flow->check_lock);
+    return holds;
+}
+
+void outbox_commit(struct outbox *o, uint64_t commit_lsn, uint64_t end_lsn, int64_t commit_us)
+{
+    if (o->open_partial) {
+        struct change_batch *last = o->open;
+        last->first_lsn = last->last_lsn = commit_lsn;
+        last->end_lsn = end_lsn;
+        last->commit_us = commit_us;
+        last->transactions = 1;
+        put_part(o, true);
+        return;
+    }
+    bool alone = check_holds(o->flow); /* so that bronze can end a commit between any two */
+    if (alone) outbox_flush(o);
+    append(o->ready, o->open);
+    o->ready->last_lsn = commit_lsn;
+    o->ready->end_lsn = end_lsn;
+    o->ready->commit_us = commit_us;
+    o->ready->transactions++;
+    if (alone || o->ready->size_bytes >= (size_t)o->flow->config->flush_bytes) outbox_flush(o);
+}
+
+static void remember(struct flow *flow, const struct outgoing *sent, const struct change_batch *facts)
+{
+    struct capture_memory *m = &capture_memory;
+    if (facts->partial) {
+        m->partial_lsn = facts->last_lsn;
+        m->partial_count = sent->changes;
+        return;
+    }
+    m->partial_lsn = m->partial_count = 0;
+    m->handed_lsn = facts->end_lsn;
+    atomic_store(&flow->received_lsn, facts->end_lsn);
+}
+
+bool outbox_push(struct outbox *o, int64_t timeout_us)
+{
+    for (; outbox_waiting(o); o->head++) {
+        const struct outgoing *next = &o->items[o->head];
+        struct change_batch facts = *next->batch; /* after the push it is the consumer's */
+        if (!queue_push(&o->flow->changes, next->batch, facts.size_bytes + BATCH_OVERHEAD, timeout_us))
+            return false;
+        remember(o->flow, next, &facts);
+        wake_signal(&o->flow->bronze_wake);
+    }
+    return true;
+}

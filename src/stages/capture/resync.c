@@ -1,0 +1,174 @@
+/* Copies beside the running stream: tables that the publication gained, and those that somebody asked
+ * to have copied again.
+ *
+ * The begin records enter the queue before the snapshot is made, so they precede every change that the
+ * snapshot does not hold. Batches of the copy go between whole transactions; they bring no position of
+ * their own and end where the last transaction before them ended. */
+#include "base/clock.h"
+#include "base/log.h"
+#include "stages/capture/capture_int.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+enum { LOOK_US = 10000000, RETRY_US = 15000000 };
+
+void resync_want(struct capture *c, const char *table)
+{
+    if (published_find(&c->copying, table)) return; /* being copied now */
+    *map_put(&c->wanted_copies, slice_of(table)) = c;
+}
+
+static void take_requests(struct capture *c)
+{
+    char *table;
+    while ((table = queue_pop(&c->flow->resync_requests, 0))) {
+        log_info("capture", "resync asked for", "table=%s", table);
+        resync_want(c, table);
+        mem_free(table);
+        c->next_copy_us = 0;
+    }
+}
+
+/* From time to time: is the publication still there, has it new tables? */
+static bool look(struct capture *c, struct error *err)
+{
+    int64_t now_us = clock_mono_us();
+    if (now_us < c->next_look_us) return true;
+    c->next_look_us = now_us + LOOK_US;
+    bool exists;
+    struct published_list list;
+    if (!catalog_publication_exists(c->pg, c->config, &exists, err)) return false;
+    if (!exists)
+        return error_set(
+            err, ERROR_CONFIG,
+            "publication %s was dropped: what is written meanwhile is lost to the stream; run `millrace "
+            "resync --slot`, which makes it anew and copies all tables again",
+            c->config->publication);
+    if (!catalog_published(c->pg, c->config, &list, err)) return false;
+    for (size_t i = 0; i < list.count; i++)
+        if (!map_find(&capture_memory.copied, slice_of(list.items[i].table)))
+            resync_want(c, list.items[i].table);
+    published_free(&list);
+    return true;
+}
+
+static void keep_wanted(struct published_list *list, const struct map *wanted)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < list->count; i++) {
+        struct published *p = &list->items[i];
+        if (map_find(wanted, slice_of(p->table)) && p->readable) {
+            struct published keep = *p;
+            list->items[i] = list->items[kept];
+            list->items[kept++] = keep;
+        } else if (map_find(wanted, slice_of(p->table))) {
+            log_warn("capture", "table cannot be read",
+                     "table=%s: GRANT SELECT on it to the role of `source`", p->table);
+        }
+    }
+    for (size_t i = kept; i < list->count; i++) {
+        mem_free(list->items[i].table);
+        mem_free(list->items[i].columns);
+        mem_free(list->items[i].filter);
+    }
+    list->count = kept;
+}
+
+static bool start(struct capture *c, struct error *err)
+{
+    struct published_list list;
+    if (!catalog_published(c->pg, c->config, &list, err)) return false;
+    struct slice name;
+    void *unused;
+    for (size_t at = 0; map_next(&c->wanted_copies, &at, &name, &unused);) {
+        char *table = mem_textn(name.data, name.len);
+        if (!published_find(&list, table))
+            log_warn("capture", "table is not published",
+                     "table=%s: add it to publication %s to have it copied", table, c->config->publication);
+        mem_free(table);
+    }
+    keep_wanted(&list, &c->wanted_copies);
+    map_clear(&c->wanted_copies, NULL);
+    published_free(&c->copying);
+    c->copying = list;
+    if (list.count == 0) return true;
+    c->copy_id = capture_memory.next_copy_id++;
+    uint64_t handed = capture_memory.handed_lsn;
+    outbox_put(&c->outbox, snapshot_brackets(c, CHANGE_SNAPSHOT_BEGIN, handed, handed));
+    struct copy_plan plan = {
+        .config = c->config,
+        .status = c->status,
+        .epoch = capture_memory.epoch,
+        .temporary = true,
+        .table_count = list.count,
+        .tables = mem_alloc((list.count + 1) * sizeof *plan.tables),
+    };
+    snprintf(plan.slot, sizeof plan.slot, "%.40s_copy_%" PRId64, c->config->slot, c->copy_id);
+    for (size_t i = 0; i < list.count; i++)
+        plan.tables[i] = mem_text(list.items[i].table);
+    log_info("capture", "copy beside the stream begins", "copy=%" PRId64 " tables=%zu", c->copy_id,
+             list.count);
+    return copy_start(&c->copy, &plan, err);
+}
+
+static void finish(struct capture *c)
+{
+    uint64_t lsn = copy_lsn(c->copy);
+    outbox_put(&c->outbox, snapshot_brackets(c, CHANGE_SNAPSHOT_COMPLETE, lsn, capture_memory.handed_lsn));
+    for (size_t i = 0; i < c->copying.count; i++)
+        *map_put(&capture_memory.copied, slice_of(c->copying.items[i].table)) = &capture_memory;
+    log_info("capture", "copy beside the stream complete", "copy=%" PRId64 " lsn=" LSN_FORMAT, c->copy_id,
+             LSN_ARGS(lsn));
+    published_free(&c->copying);
+    copy_close(c->copy);
+    c->copy = NULL;
+    stage_state(c->status, "streaming");
+}
+
+/* A copy that failed does not stop the stream: its tables are wanted again, later, with a new id. */
+static void give_up(struct capture *c, struct error *err)
+{
+    error_wrap(err, "copy beside the stream");
+    log_error("capture", "copy failed", err);
+    stage_failed(c->status, err);
+    struct published_list list = c->copying;
+    c->copying = (struct published_list){0};
+    for (size_t i = 0; i < list.count; i++)
+        resync_want(c, list.items[i].table);
+    published_free(&list);
+    copy_close(c->copy);
+    c->copy = NULL;
+    c->next_copy_us = clock_mono_us() + RETRY_US;
+    stage_state(c->status, "streaming");
+}
+
+static void move(struct capture *c)
+{
+    struct change_batch *batch = copy_take(c->copy, 0);
+    struct error err;
+    if (batch) {
+        batch->end_lsn = batch->first_lsn = batch->last_lsn = capture_memory.handed_lsn;
+        outbox_put(&c->outbox, batch);
+        copy_show(c->copy);
+        return;
+    }
+    switch (copy_look(c->copy, &err)) {
+    case COPY_RUNNING: return;
+    case COPY_DONE: finish(c); return;
+    case COPY_FAILED: give_up(c, &err); return;
+    }
+}
+
+bool resync_step(struct capture *c, struct error *err)
+{
+    take_requests(c);
+    if (!look(c, err)) return false;
+    bool between = !c->in_transaction && c->outbox.ready->count == 0 && !outbox_waiting(&c->outbox);
+    if (!between) return true;
+    if (c->copy)
+        move(c);
+    else if (c->wanted_copies.count && clock_mono_us() >= c->next_copy_us)
+        return start(c, err);
+    return true;
+}
