@@ -26,7 +26,8 @@ void z85_encode(struct slice bytes, struct buf *text)
         for (size_t i = 0; i < 4; i++)
             v = v << 8 | (at + i < bytes.len ? (unsigned char)bytes.data[at + i] : 0);
         char group[5];
-        for (int i = 4; i >= 0; i--, v /= 85) group[i] = z85_digits[v % 85];
+        for (int i = 4; i >= 0; i--, v /= 85)
+            group[i] = z85_digits[v % 85];
         buf_put(text, group, sizeof group);
     }
 }
@@ -76,14 +77,16 @@ void uuid_format(const unsigned char bytes[UUID_BYTES], char text[UUID_TEXT + 1]
 static size_t container_length(const uint32_t *rows, size_t from, size_t count)
 {
     size_t to = from;
-    while (to < count && rows[to] >> 16 == rows[from] >> 16) to++;
+    while (to < count && rows[to] >> 16 == rows[from] >> 16)
+        to++;
     return to - from;
 }
 
 static void put_container(const uint32_t *rows, size_t count, struct buf *out)
 {
     if (count <= ARRAY_MAX) {
-        for (size_t i = 0; i < count; i++) buf_put_u16(out, (uint16_t)rows[i]);
+        for (size_t i = 0; i < count; i++)
+            buf_put_u16(out, (uint16_t)rows[i]);
         return;
     }
     char *bits = buf_reserve(out, BITS_BYTES);
@@ -103,7 +106,8 @@ void dv_encode(const uint32_t *rows, size_t count, struct buf *out)
     buf_put_u64(out, 1);
     buf_put_u32(out, 0);
     uint32_t containers = 0;
-    for (size_t at = 0; at < count; at += container_length(rows, at, count)) containers++;
+    for (size_t at = 0; at < count; at += container_length(rows, at, count))
+        containers++;
     buf_put_u32(out, COOKIE_PLAIN);
     buf_put_u32(out, containers);
     for (size_t at = 0, n; at < count; at += n) {
@@ -146,7 +150,8 @@ static const unsigned char *take(struct cursor *c, size_t n)
 static uint64_t little_endian(const unsigned char *p, size_t n)
 {
     uint64_t v = 0;
-    for (size_t i = n; p && i-- > 0;) v = v << 8 | p[i];
+    for (size_t i = n; p && i-- > 0;)
+        v = v << 8 | p[i];
     return v;
 }
 
@@ -163,8 +168,8 @@ static uint32_t big_endian32(const char *data)
 
 /* The head of one 32-bit roaring bitmap. */
 struct roaring {
-    const unsigned char *keys;  /* containers x (le16 key, le16 cardinality-1) */
-    const unsigned char *runs;  /* one flag bit for each container; NULL without runs */
+    const unsigned char *keys; /* containers x (le16 key, le16 cardinality-1) */
+    const unsigned char *runs; /* one flag bit for each container; NULL without runs */
     size_t containers;
 };
 
@@ -238,7 +243,8 @@ static void take_runs(struct cursor *c, size_t n, uint64_t high, uint64_t *out)
             c->bad = true;
             return;
         }
-        for (size_t j = 0; j < len; j++) out[found++] = high | (start + j);
+        for (size_t j = 0; j < len; j++)
+            out[found++] = high | (start + j);
         next = start + len;
     }
     if (out && found != n) c->bad = true;
@@ -261,9 +267,12 @@ static bool walk(struct slice bitmap, uint64_t *out, size_t *count)
             size_t n = roaring_cardinality(&r, i);
             uint64_t high = key << 32 | (uint64_t)roaring_key(&r, i) << 16;
             uint64_t *to = out ? out + total : NULL;
-            if (roaring_is_run(&r, i)) take_runs(&c, n, high, to);
-            else if (n <= ARRAY_MAX) take_array(&c, n, high, to);
-            else take_bits(&c, n, high, to);
+            if (roaring_is_run(&r, i))
+                take_runs(&c, n, high, to);
+            else if (n <= ARRAY_MAX)
+                take_array(&c, n, high, to);
+            else
+                take_bits(&c, n, high, to);
             total += n;
         }
     }

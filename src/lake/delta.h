@@ -15,21 +15,21 @@ struct delta_table;
 struct delta_commit;
 
 struct delta_dv { /* a deletion vector descriptor; type 0: none */
-    char type;                 /* 'u', 'i' or 'p' */
+    char type;    /* 'u', 'i' or 'p' */
     char *path_or_inline;
-    int32_t offset;            /* -1 when absent */
+    int32_t offset; /* -1 when absent */
     int32_t size_bytes;
     int64_t cardinality;
 };
 
-struct delta_file { /* one live file; strings owned by the holder */
-    char *path;                /* as in the log: URI-encoded, relative to the table */
-    char *partition;           /* value of the partition column; NULL when none or null */
-    char *stats;               /* JSON text or NULL */
-    char *tags;                /* JSON object text or NULL; only other writers set it */
+struct delta_file {                            /* one live file; strings owned by the holder */
+    char *path;                                /* as in the log: URI-encoded, relative to the table */
+    char *partition;                           /* value of the partition column; NULL when none or null */
+    char *stats;                               /* JSON text or NULL */
+    char *tags;                                /* JSON object text or NULL; only other writers set it */
     int64_t size_bytes, modification_ms, rows; /* rows: physical, -1 unknown */
     struct delta_dv dv;
-    int64_t added_version;     /* commit that brought this state of the file */
+    int64_t added_version; /* commit that brought this state of the file */
 };
 
 struct delta_options {
@@ -81,7 +81,7 @@ struct delta_txn {
 struct delta_history_entry {
     int64_t version, timestamp_ms;
     char *operation, *user_metadata;
-    char *commit_id;           /* commitInfo.txnId, see delta_commit_id; NULL when it has none */
+    char *commit_id; /* commitInfo.txnId, see delta_commit_id; NULL when it has none */
     struct delta_txn *txns;
     size_t txn_count;
     struct delta_file *added;
@@ -98,7 +98,10 @@ bool delta_write_file(struct delta_table *t, struct engine_conn *conn, struct sl
                       const char *partition, struct delta_file *out, struct error *err) MUST_CHECK;
 /* Writes all vectors of a commit into one .bin file; the descriptors come back in the same order.
  * positions: ascending, unique, not empty. */
-struct delta_positions { const uint32_t *rows; size_t count; };
+struct delta_positions {
+    const uint32_t *rows;
+    size_t count;
+};
 bool delta_write_vectors(struct delta_table *t, const struct delta_positions *vectors, size_t count,
                          struct delta_dv *out, struct error *err) MUST_CHECK;
 bool delta_read_vector(const struct delta_table *t, const struct delta_dv *dv, uint32_t **rows,

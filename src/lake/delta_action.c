@@ -90,7 +90,8 @@ void delta_texts_add(struct delta_texts *l, const char *text)
 
 void delta_texts_free(struct delta_texts *l)
 {
-    for (size_t i = 0; i < l->count; i++) mem_free(l->items[i]);
+    for (size_t i = 0; i < l->count; i++)
+        mem_free(l->items[i]);
     mem_free(l->items);
     *l = (struct delta_texts){0};
 }
@@ -134,7 +135,8 @@ void delta_action_free(struct delta_action *a)
 
 void delta_actions_free(struct delta_actions *a)
 {
-    for (size_t i = 0; i < a->count; i++) delta_action_free(&a->items[i]);
+    for (size_t i = 0; i < a->count; i++)
+        delta_action_free(&a->items[i]);
     mem_free(a->items);
     *a = (struct delta_actions){0};
 }
@@ -167,7 +169,8 @@ static char *partition_of(const json_t *values)
 {
     const char *key;
     json_t *v;
-    json_object_foreach((json_t *)values, key, v) {
+    json_object_foreach((json_t *)values, key, v)
+    {
         const char *text = json_string_value(v);
         if (text && *text) return mem_text(text); /* the empty string is null too */
     }
@@ -185,8 +188,11 @@ static bool parse_dv(const json_t *v, struct delta_dv *out, struct error *err)
     if (strlen(type) != 1 || !strchr("uip", *type) || !place || offset < -1 || offset > INT32_MAX ||
         size < 0 || size > INT32_MAX || cardinality < 0)
         return error_set(err, ERROR_DATA, "a deletion vector's descriptor is not understood");
-    *out = (struct delta_dv){.type = *type, .path_or_inline = mem_text(place), .offset = (int32_t)offset,
-                             .size_bytes = (int32_t)size, .cardinality = cardinality};
+    *out = (struct delta_dv){.type = *type,
+                             .path_or_inline = mem_text(place),
+                             .offset = (int32_t)offset,
+                             .size_bytes = (int32_t)size,
+                             .cardinality = cardinality};
     return true;
 }
 
@@ -271,7 +277,8 @@ static bool parse_known(const json_t *line, struct delta_action *out, struct err
     } else if (text_of(v = json_object_get(line, "metaData"), "id")) {
         out->kind = DELTA_METADATA;
         return parse_metadata(v, &out->metadata, err);
-    } else if (json_is_integer(json_object_get(v = json_object_get(line, "protocol"), "minReaderVersion"))) {
+    } else if (json_is_integer(
+                   json_object_get(v = json_object_get(line, "protocol"), "minReaderVersion"))) {
         out->kind = DELTA_PROTOCOL;
         out->protocol.reader = (int)number_of(v, "minReaderVersion", 0);
         out->protocol.writer = (int)number_of(v, "minWriterVersion", 0);
@@ -314,7 +321,8 @@ bool delta_actions_parse(struct slice text, struct delta_actions *out, struct er
         size_t used = one.len + (end ? 1 : 0);
         text.data += used;
         text.len -= used;
-        while (one.len && isspace((unsigned char)one.data[one.len - 1])) one.len--;
+        while (one.len && isspace((unsigned char)one.data[one.len - 1]))
+            one.len--;
         if (!one.len) continue;
         struct delta_action action;
         if (!delta_action_parse(one, &action, err)) {
@@ -390,8 +398,10 @@ static void put_partition_values(struct buf *out, const char *column, const char
     if (column) {
         buf_put_json(out, slice_of(column));
         buf_put_char(out, ':');
-        if (value) buf_put_json(out, slice_of(value));
-        else buf_put_text(out, "null");
+        if (value)
+            buf_put_json(out, slice_of(value));
+        else
+            buf_put_text(out, "null");
     }
     buf_put_char(out, '}');
 }
@@ -402,7 +412,8 @@ static void put_dv(struct buf *out, const struct delta_dv *dv)
     buf_printf(out, ",\"deletionVector\":{\"storageType\":\"%c\",", dv->type);
     put_member(out, "pathOrInlineDv", dv->path_or_inline);
     if (dv->offset >= 0) buf_printf(out, ",\"offset\":%d", dv->offset);
-    buf_printf(out, ",\"sizeInBytes\":%d,\"cardinality\":%lld}", dv->size_bytes, (long long)dv->cardinality);
+    buf_printf(out, ",\"sizeInBytes\":%d,\"cardinality\":%lld}", dv->size_bytes,
+               (long long)dv->cardinality);
 }
 
 /* With a vector the bounds are no longer tight, and the physical row count must be told. A raw
@@ -412,7 +423,8 @@ static void put_stats_with_vector(struct buf *out, const struct delta_file *f)
     static const char member[] = "\"tightBounds\"";
     const char *stats = f->stats ? f->stats : "";
     const char *at = strstr(stats, member), *value = at ? at + sizeof member - 1 : NULL;
-    while (value && (isspace((unsigned char)*value) || *value == ':')) value++;
+    while (value && (isspace((unsigned char)*value) || *value == ':'))
+        value++;
     if (value && strncmp(value, "true", 4) == 0) {
         buf_put(out, stats, (size_t)(value - stats));
         buf_put_text(out, "false");
@@ -430,7 +442,8 @@ static void put_stats_with_vector(struct buf *out, const struct delta_file *f)
     }
 }
 
-void delta_put_add(struct buf *out, const struct delta_file *f, const char *partition_column, bool data_change)
+void delta_put_add(struct buf *out, const struct delta_file *f, const char *partition_column,
+                   bool data_change)
 {
     buf_put_text(out, "{\"add\":{");
     put_member(out, "path", f->path);
@@ -438,8 +451,10 @@ void delta_put_add(struct buf *out, const struct delta_file *f, const char *part
     buf_printf(out, ",\"size\":%lld,\"modificationTime\":%lld,\"dataChange\":%s", (long long)f->size_bytes,
                (long long)f->modification_ms, data_change ? "true" : "false");
     struct buf stats = {0};
-    if (f->dv.type) put_stats_with_vector(&stats, f);
-    else if (f->stats) buf_put_text(&stats, f->stats);
+    if (f->dv.type)
+        put_stats_with_vector(&stats, f);
+    else if (f->stats)
+        buf_put_text(&stats, f->stats);
     if (stats.len) {
         buf_put_char(out, ',');
         put_member(out, "stats", buf_text(&stats));

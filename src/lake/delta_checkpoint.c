@@ -15,10 +15,11 @@
 
 #include <stdlib.h>
 
-#define VECTOR_MEMBERS                                                                             \
-    "storageType Nullable(String), pathOrInlineDv Nullable(String), offset Nullable(Int32), "       \
+#define VECTOR_MEMBERS                                                                                     \
+    "storageType Nullable(String), pathOrInlineDv Nullable(String), offset Nullable(Int32), "              \
     "sizeInBytes Nullable(Int32), cardinality Nullable(Int64)"
-#define FILE_MEMBERS "path Nullable(String), partitionValues Map(String, Nullable(String)), size Nullable(Int64), "
+#define FILE_MEMBERS                                                                                       \
+    "path Nullable(String), partitionValues Map(String, Nullable(String)), size Nullable(Int64), "
 
 /* One column: `name open members close`. wrap: Nullable(Tuple(...)) for writing. */
 static void put_struct(struct buf *out, bool writing, const char *name, const char *members)
@@ -76,7 +77,8 @@ static void put_structure(struct buf *out, bool writing, int reader, int writer)
 static bool take_lines(struct buf *text, int64_t version, struct delta_snapshot *s, struct error *err)
 {
     size_t whole = text->len;
-    while (whole && text->data[whole - 1] != '\n') whole--;
+    while (whole && text->data[whole - 1] != '\n')
+        whole--;
     if (!whole) return true;
     struct delta_actions actions;
     if (!delta_actions_parse((struct slice){text->data, whole}, &actions, err) ||
@@ -87,8 +89,8 @@ static bool take_lines(struct buf *text, int64_t version, struct delta_snapshot 
     return true;
 }
 
-static bool read_rows(struct engine_conn *conn, const char *sql, int64_t version,
-                      struct delta_snapshot *s, struct error *err)
+static bool read_rows(struct engine_conn *conn, const char *sql, int64_t version, struct delta_snapshot *s,
+                      struct error *err)
 {
     struct engine_stream *rows;
     struct buf text = {0};
@@ -220,7 +222,8 @@ bool delta_checkpoint_write(struct delta_table *t, struct engine_conn *conn, str
     struct buf lines = {0};
     struct store_entry info;
     char name[64], *uuid = delta_uuid();
-    char *temp = mem_format(DELTA_LOG_FOLDER "/.%020lld.checkpoint.%s.tmp", (long long)t->now.version, uuid);
+    char *temp =
+        mem_format(DELTA_LOG_FOLDER "/.%020lld.checkpoint.%s.tmp", (long long)t->now.version, uuid);
     delta_checkpoint_name(t->now.version, name);
     size_t rows = put_rows(&t->now, &lines);
     bool ok = (buf_ok(&lines) || error_set(err, ERROR_DATA, "the checkpoint is too large")) &&

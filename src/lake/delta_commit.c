@@ -71,7 +71,8 @@ static void files_put(struct commit_files *l, const struct delta_file *f, bool d
 
 static void files_free(struct commit_files *l)
 {
-    for (size_t i = 0; i < l->count; i++) delta_file_free(&l->items[i].file);
+    for (size_t i = 0; i < l->count; i++)
+        delta_file_free(&l->items[i].file);
     mem_free(l->items);
     *l = (struct commit_files){0};
 }
@@ -89,7 +90,8 @@ void delta_commit_remove(struct delta_commit *c, const struct delta_file *f, boo
 
 void delta_commit_txn(struct delta_commit *c, const char *app_id, int64_t version)
 {
-    for (size_t i = 0; i < c->txn_count; i++) assert(strcmp(c->txns[i].app_id, app_id));
+    for (size_t i = 0; i < c->txn_count; i++)
+        assert(strcmp(c->txns[i].app_id, app_id));
     MEM_GROW(c->txns, c->txn_count, c->txn_cap);
     c->txns[c->txn_count++] = (struct delta_txn){mem_text(app_id), version};
 }
@@ -112,7 +114,8 @@ void delta_commit_cancel(struct delta_commit *c)
     if (!c) return;
     files_free(&c->adds);
     files_free(&c->removes);
-    for (size_t i = 0; i < c->txn_count; i++) mem_free(c->txns[i].app_id);
+    for (size_t i = 0; i < c->txn_count; i++)
+        mem_free(c->txns[i].app_id);
     mem_free(c->txns);
     columns_free(&c->columns);
     mem_free(c->operation);
@@ -226,9 +229,10 @@ static void put_commit_info(const struct delta_commit *c, struct buf *out)
     bool compaction = is_compaction(c);
     buf_printf(out, "{\"commitInfo\":{\"timestamp\":%lld,\"operation\":", (long long)delta_now_ms());
     buf_put_json(out, slice_of(c->operation));
-    buf_printf(out, ",\"operationParameters\":{},\"readVersion\":%lld,\"isolationLevel\":\"%s\","
-                    "\"isBlindAppend\":%s,\"operationMetrics\":{\"numAddedFiles\":\"%zu\","
-                    "\"numRemovedFiles\":\"%zu\"}",
+    buf_printf(out,
+               ",\"operationParameters\":{},\"readVersion\":%lld,\"isolationLevel\":\"%s\","
+               "\"isBlindAppend\":%s,\"operationMetrics\":{\"numAddedFiles\":\"%zu\","
+               "\"numRemovedFiles\":\"%zu\"}",
                (long long)c->table->now.version, compaction ? "SnapshotIsolation" : "Serializable",
                is_blind(c) ? "true" : "false", c->adds.count, c->removes.count);
     if (c->user_metadata) {
@@ -247,8 +251,10 @@ static char *schema_with_metadata(const struct columns *columns, const char *old
     buf_free(&text);
     size_t at, old_at;
     json_t *field, *old_field;
-    json_array_foreach(json_object_get(fresh, "fields"), at, field) {
-        json_array_foreach(json_object_get(old, "fields"), old_at, old_field) {
+    json_array_foreach(json_object_get(fresh, "fields"), at, field)
+    {
+        json_array_foreach(json_object_get(old, "fields"), old_at, old_field)
+        {
             json_t *metadata = json_object_get(old_field, "metadata");
             if (metadata && json_equal(json_object_get(field, "name"), json_object_get(old_field, "name")))
                 json_object_set(field, "metadata", metadata);
@@ -326,8 +332,8 @@ static bool settle(struct delta_commit *c, int64_t version, bool *mine, bool *ab
         if (!why) why = conflict_with(c, a);
     }
     if (found && !winner.count && c->read_all) why = "another commit came first";
-    bool ok = *mine || !why ||
-              error_set(err, ERROR_RETRY, "version %lld conflicts: %s", (long long)version, why);
+    bool ok =
+        *mine || !why || error_set(err, ERROR_RETRY, "version %lld conflicts: %s", (long long)version, why);
     delta_actions_free(&winner);
     return ok;
 }

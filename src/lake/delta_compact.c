@@ -16,7 +16,8 @@ struct group {
 
 static int by_partition_and_age(const void *a, const void *b)
 {
-    const struct delta_file *x = *(const struct delta_file *const *)a, *y = *(const struct delta_file *const *)b;
+    const struct delta_file *x = *(const struct delta_file *const *)a,
+                            *y = *(const struct delta_file *const *)b;
     int order = strcmp(x->partition ? x->partition : "", y->partition ? y->partition : "");
     if (order) return order;
     if (x->added_version != y->added_version) return x->added_version < y->added_version ? -1 : 1;
@@ -50,7 +51,8 @@ static bool next_group(const struct delta_file **files, size_t count, int64_t ro
     while (*at < count) {
         size_t from = *at;
         int64_t rows = 0;
-        while (*at < count && same_partition(files[from], files[*at]) && rows + files[*at]->rows <= rows_max)
+        while (*at < count && same_partition(files[from], files[*at]) &&
+               rows + files[*at]->rows <= rows_max)
             rows += files[(*at)++]->rows;
         *out = (struct group){files + from, *at - from};
         if (out->count >= 2) return true;
@@ -102,7 +104,8 @@ static bool copy_group(struct copy *c, struct engine_conn *conn, const struct gr
               engine_insert_begin(conn, buf_text(&sql), "RowBinary", &c->writer, err);
     buf_free(&sql);
     if (!ok) return false;
-    for (size_t i = 0; ok && i < g->count; i++) ok = copy_file(c, g->files[i], err);
+    for (size_t i = 0; ok && i < g->count; i++)
+        ok = copy_file(c, g->files[i], err);
     struct error closing;
     bool closed = engine_insert_end(c->writer, !ok, &written, ok ? err : &closing);
     if (ok && closed && (int64_t)written != delta_stats_count(c->stats))
@@ -118,11 +121,12 @@ static bool merge_group(struct delta_table *t, struct engine_conn *conn, struct 
     const char *partition = g->files[0]->partition;
     char *name = delta_new_file_name(partition);
     struct delta_file merged = {0};
-    bool ok = copy_group(&c, conn, g, name, err) &&
-              delta_finish_file(t, name, partition, c.stats, &merged, err);
+    bool ok =
+        copy_group(&c, conn, g, name, err) && delta_finish_file(t, name, partition, c.stats, &merged, err);
     if (ok) {
         delta_commit_add(commit, &merged, false);
-        for (size_t i = 0; i < g->count; i++) delta_commit_remove(commit, g->files[i], false);
+        for (size_t i = 0; i < g->count; i++)
+            delta_commit_remove(commit, g->files[i], false);
     } else {
         struct error ignored;
         if (!store_remove(t->store, name, &ignored)) error_wrap(err, "(%s)", ignored.text);

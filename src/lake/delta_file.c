@@ -16,8 +16,8 @@
 static bool good_folder(const char *partition)
 {
     return partition && *partition && *partition != '.' && *partition != '_' && strlen(partition) < 200 &&
-           partition[strspn(partition, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")] ==
-               '\0';
+           partition[strspn(partition,
+                            "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")] == '\0';
 }
 
 char *delta_new_file_name(const char *partition)
@@ -146,8 +146,10 @@ bool delta_write_vectors(struct delta_table *t, const struct delta_positions *ve
     for (size_t i = 0; i < count; i++) {
         buf_clear(&bitmap);
         dv_encode(vectors[i].rows, vectors[i].count, &bitmap);
-        out[i] = (struct delta_dv){.type = 'u', .path_or_inline = mem_text(buf_text(&place)),
-                                   .size_bytes = (int32_t)bitmap.len, .cardinality = (int64_t)vectors[i].count};
+        out[i] = (struct delta_dv){.type = 'u',
+                                   .path_or_inline = mem_text(buf_text(&place)),
+                                   .size_bytes = (int32_t)bitmap.len,
+                                   .cardinality = (int64_t)vectors[i].count};
         dv_file_put(&file, buf_slice(&bitmap), &out[i].offset);
     }
     char *name = count ? delta_vector_name(&out[0]) : NULL;
@@ -191,7 +193,8 @@ static bool narrow(uint64_t *wide, size_t count, uint32_t **rows, struct error *
         return error_set(err, ERROR_DATA, "the deletion vector holds row %llu",
                          (unsigned long long)wide[count - 1]);
     *rows = mem_resize(NULL, count ? count : 1, sizeof **rows);
-    for (size_t i = 0; i < count; i++) (*rows)[i] = (uint32_t)wide[i];
+    for (size_t i = 0; i < count; i++)
+        (*rows)[i] = (uint32_t)wide[i];
     return true;
 }
 

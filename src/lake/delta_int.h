@@ -34,8 +34,8 @@ struct delta_protocol {
 
 struct delta_metadata {
     char *id, *name, *description, *schema, *partition_column; /* id NULL: none yet */
-    char *configuration; /* JSON object text, compact */
-    int64_t created_ms;  /* -1: absent */
+    char *configuration;                                       /* JSON object text, compact */
+    int64_t created_ms;                                        /* -1: absent */
 };
 
 /* A file that was removed: kept until nobody can need it. */
@@ -47,7 +47,13 @@ struct delta_tombstone {
 
 /* One parsed action. Only the members of its kind are set. */
 enum delta_action_kind {
-    DELTA_OTHER, DELTA_COMMIT_INFO, DELTA_PROTOCOL, DELTA_METADATA, DELTA_TXN, DELTA_ADD, DELTA_REMOVE,
+    DELTA_OTHER,
+    DELTA_COMMIT_INFO,
+    DELTA_PROTOCOL,
+    DELTA_METADATA,
+    DELTA_TXN,
+    DELTA_ADD,
+    DELTA_REMOVE,
     DELTA_DOMAIN,
 };
 
@@ -55,7 +61,7 @@ struct delta_action {
     enum delta_action_kind kind;
     struct delta_protocol protocol;
     struct delta_metadata metadata;
-    struct delta_file file;       /* add and remove */
+    struct delta_file file; /* add and remove */
     bool data_change;
     int64_t deleted_ms;
     char *app_id;
@@ -87,7 +93,7 @@ struct delta_snapshot {
     struct delta_protocol protocol;
     struct delta_metadata metadata;
     struct columns columns, file_columns;
-    char *unwritable;  /* why this program must not write the table; NULL: it may */
+    char *unwritable; /* why this program must not write the table; NULL: it may */
     bool append_only, deletion_vectors;
     int64_t checkpoint_commits, log_retention_ms, tombstone_retention_ms;
     struct delta_set files;      /* struct delta_file by path */
@@ -155,7 +161,10 @@ void delta_commit_name(int64_t version, char name[64]);
 void delta_checkpoint_name(int64_t version, char name[64]);
 /* Version of a name in the log's folder ("00000000000000000007.json"), -1 when it is not one. */
 int64_t delta_commit_version(const char *name);
-struct delta_checkpoint_part { int64_t version; int part, parts; };
+struct delta_checkpoint_part {
+    int64_t version;
+    int part, parts;
+};
 bool delta_checkpoint_parse(const char *name, struct delta_checkpoint_part *out);
 bool delta_load(struct delta_table *t, struct error *err) MUST_CHECK;
 /* Reads one commit; *found false when there is none. */
@@ -183,7 +192,8 @@ char *delta_new_file_name(const char *partition);
 void delta_put_insert(const struct delta_table *t, const char *name, struct buf *sql);
 /* Completes a file whose bytes the engine has written. */
 bool delta_finish_file(struct delta_table *t, const char *name, const char *partition,
-                       const struct delta_stats *stats, struct delta_file *out, struct error *err) MUST_CHECK;
+                       const struct delta_stats *stats, struct delta_file *out,
+                       struct error *err) MUST_CHECK;
 /* Name below the table of the .bin that a vector of type u lies in; NULL for other types. */
 char *delta_vector_name(const struct delta_dv *dv);
 

@@ -131,7 +131,8 @@ static bool seed(struct delta_table *t, struct checkpoint_found from, struct del
 {
     for (int part = 1; part <= from.parts; part++) {
         char name[96];
-        if (from.parts == 1) delta_checkpoint_name(from.version, name);
+        if (from.parts == 1)
+            delta_checkpoint_name(from.version, name);
         else
             snprintf(name, sizeof name, DELTA_LOG_FOLDER "/%020lld.checkpoint.%010d.%010d.parquet",
                      (long long)from.version, part, from.parts);
@@ -226,9 +227,11 @@ void delta_history_free(struct delta_history_entry *e)
     mem_free(e->operation);
     mem_free(e->user_metadata);
     mem_free(e->commit_id);
-    for (size_t i = 0; i < e->txn_count; i++) mem_free(e->txns[i].app_id);
+    for (size_t i = 0; i < e->txn_count; i++)
+        mem_free(e->txns[i].app_id);
     mem_free(e->txns);
-    for (size_t i = 0; i < e->added_count; i++) delta_file_free(&e->added[i]);
+    for (size_t i = 0; i < e->added_count; i++)
+        delta_file_free(&e->added[i]);
     mem_free(e->added);
     *e = (struct delta_history_entry){0};
 }

@@ -95,7 +95,8 @@ static void free_tombstone(void *item)
 
 static void set_free(struct delta_set *s, void (*free_item)(void *))
 {
-    for (size_t i = 0; i < s->count; i++) free_item(s->items[i]);
+    for (size_t i = 0; i < s->count; i++)
+        free_item(s->items[i]);
     mem_free(s->items);
     map_free(&s->index, NULL);
     *s = (struct delta_set){0};
@@ -149,8 +150,10 @@ static void apply_remove(struct delta_snapshot *s, struct delta_action *a, int64
         free_file(live);
     }
     struct delta_tombstone *t = mem_alloc(sizeof *t);
-    *t = (struct delta_tombstone){.file = a->file, .deleted_ms = a->deleted_ms,
-                                  .removed_version = version, .data_change = a->data_change};
+    *t = (struct delta_tombstone){.file = a->file,
+                                  .deleted_ms = a->deleted_ms,
+                                  .removed_version = version,
+                                  .data_change = a->data_change};
     a->file = (struct delta_file){0};
     struct buf key = {0};
     tombstone_key(t, &key);
@@ -214,7 +217,8 @@ bool delta_snapshot_apply(struct delta_snapshot *s, struct delta_actions *action
                           struct error *err)
 {
     bool changed = false, ok = true;
-    for (size_t i = 0; i < actions->count; i++) apply_other(s, &actions->items[i], version, &changed);
+    for (size_t i = 0; i < actions->count; i++)
+        apply_other(s, &actions->items[i], version, &changed);
     for (size_t i = 0; ok && i < actions->count; i++)
         if (actions->items[i].kind == DELTA_ADD) ok = apply_add(s, &actions->items[i], version, err);
     delta_actions_free(actions);
@@ -234,7 +238,8 @@ static const char *unknown_feature(const struct delta_texts *listed, const char 
 {
     for (size_t i = 0; i < listed->count; i++) {
         const char *const *k = known;
-        while (*k && strcmp(*k, listed->items[i])) k++;
+        while (*k && strcmp(*k, listed->items[i]))
+            k++;
         if (!*k) return listed->items[i];
     }
     return NULL;
@@ -244,7 +249,8 @@ static bool check_readable(const struct delta_snapshot *s, const json_t *config,
 {
     const struct delta_protocol *p = &s->protocol;
     const char *mapping = json_string_value(json_object_get(config, "delta.columnMapping.mode"));
-    const char *unknown = p->reader >= 3 ? unknown_feature(&p->reader_features, known_reader_features) : NULL;
+    const char *unknown =
+        p->reader >= 3 ? unknown_feature(&p->reader_features, known_reader_features) : NULL;
     if (p->reader < 1 || p->reader > 3)
         return error_set(err, ERROR_CONFIG, "the table needs Delta reader version %d", p->reader);
     if (unknown)
@@ -258,7 +264,8 @@ static bool check_readable(const struct delta_snapshot *s, const json_t *config,
 static char *why_unwritable(const struct delta_snapshot *s)
 {
     const struct delta_protocol *p = &s->protocol;
-    const char *unknown = p->writer == 7 ? unknown_feature(&p->writer_features, known_writer_features) : NULL;
+    const char *unknown =
+        p->writer == 7 ? unknown_feature(&p->writer_features, known_writer_features) : NULL;
     if (p->writer > 2 && p->writer != 7)
         return mem_format("the table needs Delta writer version %d", p->writer);
     if (unknown) return mem_format("the table needs the Delta writer feature %.100s", unknown);
@@ -270,9 +277,12 @@ static char *why_unwritable(const struct delta_snapshot *s)
 /* "interval 1 week 2 days", in milliseconds; the leading word may be missing. */
 static int64_t interval_ms(const char *text, int64_t absent)
 {
-    static const struct { const char *name; int64_t ms; } units[] = {
-        {"millisecond", 1}, {"second", 1000}, {"minute", 60000}, {"hour", 3600000}, {"day", 86400000},
-        {"week", 604800000},
+    static const struct {
+        const char *name;
+        int64_t ms;
+    } units[] = {
+        {"millisecond", 1}, {"second", 1000},  {"minute", 60000},
+        {"hour", 3600000},  {"day", 86400000}, {"week", 604800000},
     };
     if (!text) return absent;
     if (strncmp(text, "interval", 8) == 0) text += 8;
@@ -284,7 +294,8 @@ static int64_t interval_ms(const char *text, int64_t absent)
         if (sscanf(text, " %lld %15[a-z]%n", &n, unit, &used) != 2) return absent;
         size_t len = strlen(unit), i = 0, count = sizeof units / sizeof *units;
         if (len > 1 && unit[len - 1] == 's') unit[len - 1] = '\0';
-        while (i < count && strcmp(units[i].name, unit)) i++;
+        while (i < count && strcmp(units[i].name, unit))
+            i++;
         if (i == count || n < 0 || n > INT64_MAX / 604800000 / 4) return absent;
         sum += n * units[i].ms;
         text += used;

@@ -15,12 +15,12 @@
 
 enum {
     COLUMNS_MAX = 32,
-    PREFIX = 32,       /* characters */
-    PREFIX_MAX = 64,   /* a max may grow so far to find a place for its last character */
-    KEPT_BYTES = 320,  /* at least PREFIX_MAX + 1 characters of four bytes */
+    PREFIX = 32,      /* characters */
+    PREFIX_MAX = 64,  /* a max may grow so far to find a place for its last character */
+    KEPT_BYTES = 320, /* at least PREFIX_MAX + 1 characters of four bytes */
     TOP_ASCII = 0x7F,
     TOP_CHARACTER = 0x10FFFF,
-    ISO_MICROS = 27,   /* length of 2026-01-31T12:00:00.123456Z */
+    ISO_MICROS = 27, /* length of 2026-01-31T12:00:00.123456Z */
 };
 
 struct column_stats {
@@ -62,8 +62,10 @@ static double floating(const struct column *c, struct slice v)
 {
     double d = 0;
     float f = 0;
-    if (c->type == COLUMN_DOUBLE) memcpy(&d, v.data, sizeof d);
-    else memcpy(&f, v.data, sizeof f);
+    if (c->type == COLUMN_DOUBLE)
+        memcpy(&d, v.data, sizeof d);
+    else
+        memcpy(&f, v.data, sizeof f);
     return c->type == COLUMN_DOUBLE ? d : (double)f;
 }
 
@@ -93,8 +95,10 @@ bool delta_stats_rows(struct delta_stats *s, struct slice rows, struct error *er
             return error_set(err, ERROR_DATA, "row %lld is not of the table's shape", (long long)s->rows);
         s->rows++;
         for (size_t i = 0; i < s->described; i++) {
-            if (s->fields[i].data) take_value(&s->of[i], &s->columns.items[i], s->fields[i]);
-            else s->of[i].nulls++;
+            if (s->fields[i].data)
+                take_value(&s->of[i], &s->columns.items[i], s->fields[i]);
+            else
+                s->of[i].nulls++;
         }
     }
     return true;

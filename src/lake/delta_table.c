@@ -139,13 +139,17 @@ static void put_commit_info(struct buf *out, const char *partition_column, const
     buf_put_char(&partitions, '[');
     if (partition_column) buf_put_json(&partitions, slice_of(partition_column));
     buf_put_char(&partitions, ']');
-    buf_printf(out, "{\"commitInfo\":{\"timestamp\":%lld,\"operation\":\"CREATE TABLE\","
-                    "\"operationParameters\":{\"partitionBy\":", (long long)delta_now_ms());
+    buf_printf(out,
+               "{\"commitInfo\":{\"timestamp\":%lld,\"operation\":\"CREATE TABLE\","
+               "\"operationParameters\":{\"partitionBy\":",
+               (long long)delta_now_ms());
     buf_put_json(out, buf_slice(&partitions));
     buf_put_text(out, ",\"properties\":");
     buf_put_json(out, slice_of(properties));
-    buf_printf(out, "},\"isolationLevel\":\"Serializable\",\"isBlindAppend\":true,"
-                    "\"engineInfo\":\"Millrace/%s\",\"txnId\":\"%s\"}}\n", MILLRACE_VERSION, id);
+    buf_printf(out,
+               "},\"isolationLevel\":\"Serializable\",\"isBlindAppend\":true,"
+               "\"engineInfo\":\"Millrace/%s\",\"txnId\":\"%s\"}}\n",
+               MILLRACE_VERSION, id);
     buf_free(&partitions);
     mem_free(id);
 }
@@ -187,8 +191,8 @@ static bool create(struct delta_table *t, const struct columns *columns, const s
     put_first_version(&text, columns, o);
     delta_commit_name(0, name);
     const char *const made[] = {name};
-    bool ok = store_put_new(t->store, name, buf_slice(&text), &taken, err) &&
-              store_sync(t->store, made, 1, err);
+    bool ok =
+        store_put_new(t->store, name, buf_slice(&text), &taken, err) && store_sync(t->store, made, 1, err);
     buf_free(&text);
     /* The names of the table's folder and of those above it, up to the lake, which stands already. */
     char *above = mem_text(t->folder);
@@ -281,7 +285,8 @@ void delta_put_file_path(const struct delta_table *t, const struct delta_file *f
     const char *path = f->path;
     if (strncmp(path, "file:", 5) == 0) {
         path += 5;
-        while (path[0] == '/' && path[1] == '/') path++;
+        while (path[0] == '/' && path[1] == '/')
+            path++;
     }
     delta_put_decoded(out, path);
 }

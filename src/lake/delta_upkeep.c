@@ -96,7 +96,8 @@ static bool has_foreign_paths(const struct delta_snapshot *s)
 {
     for (size_t i = 0; i < s->files.count; i++) {
         const struct delta_file *f = s->files.items[i];
-        if (f->dv.type == 'p' || f->path[0] == '/' || strstr(f->path, "://") || strncmp(f->path, "file:", 5) == 0)
+        if (f->dv.type == 'p' || f->path[0] == '/' || strstr(f->path, "://") ||
+            strncmp(f->path, "file:", 5) == 0)
             return true;
     }
     return false;
@@ -114,7 +115,8 @@ static bool vacuum(struct delta_table *t, struct error *err)
     int64_t cutoff = age_limit(t->now.tombstone_retention_ms);
     if (has_foreign_paths(&t->now)) return true;
     if (!store_list(t->store, "", true, &names, err)) return false;
-    for (size_t i = 0; i < t->now.files.count; i++) keep_file(&kept, t->now.files.items[i]);
+    for (size_t i = 0; i < t->now.files.count; i++)
+        keep_file(&kept, t->now.files.items[i]);
     for (size_t i = 0; i < t->now.tombstones.count; i++)
         keep_file(&kept, &((struct delta_tombstone *)t->now.tombstones.items[i])->file);
     bool ok = true;
@@ -143,8 +145,9 @@ bool delta_upkeep(struct delta_table *t, struct engine_conn *conn, int64_t keep_
     struct delta_snapshot *s = &t->now;
     if (!delta_refresh(t, err)) return false;
     if (s->unwritable) return true;
-    bool checkpoint = s->version > 0 && s->version - (s->checkpoint_version < 0 ? 0 : s->checkpoint_version) >=
-                                            s->checkpoint_commits;
+    bool checkpoint =
+        s->version > 0 &&
+        s->version - (s->checkpoint_version < 0 ? 0 : s->checkpoint_version) >= s->checkpoint_commits;
     if (!checkpoint && !vacuum_is_due(t)) return true;
     delta_snapshot_expire(s, age_limit(s->tombstone_retention_ms), keep_version);
     if (checkpoint && !delta_checkpoint_write(t, conn, err)) return false;

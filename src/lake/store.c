@@ -109,9 +109,12 @@ bool store_stat(struct store *s, const char *name, struct store_entry *out, stru
     struct stat info;
     char *path = store_path(s, name);
     bool ok = stat(path, &info) == 0;
-    if (ok) *out = (struct store_entry){.size_bytes = info.st_size, .modified_ms = modified_ms(&info)};
-    else if (errno == ENOENT) error_set(err, ERROR_DATA, "there is no %s", path);
-    else error_errno(err, "cannot look at %s", path);
+    if (ok)
+        *out = (struct store_entry){.size_bytes = info.st_size, .modified_ms = modified_ms(&info)};
+    else if (errno == ENOENT)
+        error_set(err, ERROR_DATA, "there is no %s", path);
+    else
+        error_errno(err, "cannot look at %s", path);
     mem_free(path);
     return ok;
 }
@@ -287,8 +290,10 @@ bool store_sync(struct store *s, const char *const *names, size_t count, struct 
            pthread_create(&threads[started], NULL, sync_worker, &w) == 0)
         started++;
     sync_worker(&w);
-    for (size_t i = 0; i < started; i++) pthread_join(threads[i], NULL);
-    for (size_t i = 0; i < w.count; i++) mem_free(w.paths[i]);
+    for (size_t i = 0; i < started; i++)
+        pthread_join(threads[i], NULL);
+    for (size_t i = 0; i < w.count; i++)
+        mem_free(w.paths[i]);
     mem_free(w.paths);
     pthread_mutex_destroy(&w.lock);
     if (w.failed) *err = w.err;
@@ -299,7 +304,8 @@ bool store_sync(struct store *s, const char *const *names, size_t count, struct 
 
 void store_listing_free(struct store_listing *l)
 {
-    for (size_t i = 0; i < l->count; i++) mem_free(l->items[i].name);
+    for (size_t i = 0; i < l->count; i++)
+        mem_free(l->items[i].name);
     mem_free(l->items);
     *l = (struct store_listing){0};
 }
@@ -338,7 +344,8 @@ static int by_name(const void *a, const void *b)
     return strcmp(((const struct store_entry *)a)->name, ((const struct store_entry *)b)->name);
 }
 
-bool store_list(struct store *s, const char *folder, bool deep, struct store_listing *out, struct error *err)
+bool store_list(struct store *s, const char *folder, bool deep, struct store_listing *out,
+                struct error *err)
 {
     *out = (struct store_listing){0};
     if (!list_folder(s, folder, deep, out, err)) {

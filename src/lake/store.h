@@ -32,7 +32,8 @@ const char *store_root(const struct store *s);
 /* The object's path for the engine; the caller's (mem_free). */
 char *store_path(const struct store *s, const char *name);
 
-bool store_get(struct store *s, const char *name, struct buf *out, bool *found, struct error *err) MUST_CHECK;
+bool store_get(struct store *s, const char *name, struct buf *out, bool *found,
+               struct error *err) MUST_CHECK;
 bool store_exists(struct store *s, const char *name, bool *found, struct error *err) MUST_CHECK;
 /* name is not set: the caller knows it. A missing object is DATA. */
 bool store_stat(struct store *s, const char *name, struct store_entry *out, struct error *err) MUST_CHECK;

@@ -51,8 +51,12 @@ static struct delta_table *open_vectors(void)
 static struct delta_file make_file(struct delta_table *t, int64_t rows)
 {
     char *name = delta_new_file_name(NULL);
-    struct delta_file f = {.path = name, .rows = rows, .size_bytes = 4, .modification_ms = delta_now_ms(),
-                           .stats = mem_format("{\"numRecords\":%lld,\"tightBounds\":true}", (long long)rows)};
+    struct delta_file f = {.path = name,
+                           .rows = rows,
+                           .size_bytes = 4,
+                           .modification_ms = delta_now_ms(),
+                           .stats =
+                               mem_format("{\"numRecords\":%lld,\"tightBounds\":true}", (long long)rows)};
     unit_ok(store_write(t->store, name, SLICE("PAR1"), &err));
     return f;
 }
@@ -104,9 +108,11 @@ static void test_create(void **state)
 {
     (void)state;
     assert_false(delta_exists(lake, "bronze/changes"));
-    struct delta_table *t = open_table((struct delta_options){
-        .partition_column = "table", .append_only = true, .checkpoint_commits = 100,
-        .log_retention_s = 3600, .tombstone_retention_s = 7200});
+    struct delta_table *t = open_table((struct delta_options){.partition_column = "table",
+                                                              .append_only = true,
+                                                              .checkpoint_commits = 100,
+                                                              .log_retention_s = 3600,
+                                                              .tombstone_retention_s = 7200});
     assert_true(delta_exists(lake, "bronze/changes"));
     assert_int_equal(delta_version(t), 0);
     assert_int_equal(delta_columns(t)->count, 2);
@@ -133,8 +139,9 @@ static void test_create_with_vectors(void **state)
     (void)state;
     struct delta_table *t = open_vectors();
     assert_true(t->now.deletion_vectors);
-    assert_log_has(0, "{\"minReaderVersion\":3,\"minWriterVersion\":7,\"readerFeatures\":[\"deletionVectors\"],"
-                      "\"writerFeatures\":[\"deletionVectors\",\"appendOnly\",\"invariants\"]}");
+    assert_log_has(
+        0, "{\"minReaderVersion\":3,\"minWriterVersion\":7,\"readerFeatures\":[\"deletionVectors\"],"
+           "\"writerFeatures\":[\"deletionVectors\",\"appendOnly\",\"invariants\"]}");
     delta_close(t);
 }
 
@@ -262,7 +269,8 @@ static void test_vectors_of_one_file(void **state)
     mem_free(got);
 
     struct delta_file after;
-    for (uint32_t i = 0; i < 10; i++) rows[i] = i;
+    for (uint32_t i = 0; i < 10; i++)
+        rows[i] = i;
     delta_file_copy(&after, delta_file_find(t, path));
     mem_free(after.dv.path_or_inline);
     unit_ok(delta_write_vectors(t, &(struct delta_positions){rows, 10}, 1, &after.dv, &err));
@@ -299,8 +307,12 @@ static void test_vectors_share_a_file(void **state)
     assert_int_equal(err.kind, ERROR_DATA);
     mem_free(dv[0].path_or_inline);
     mem_free(dv[1].path_or_inline);
-    struct delta_dv inline_dv = {.type = 'i', .offset = -1, .size_bytes = 44, .cardinality = 6,
-                                 .path_or_inline = "^Bg9^0rr910000000000iXQKl0rr91000f55c8Xg0@@D72lkbi5=-{L"};
+    struct delta_dv inline_dv = {.type = 'i',
+                                 .offset = -1,
+                                 .size_bytes = 44,
+                                 .cardinality = 6,
+                                 .path_or_inline =
+                                     "^Bg9^0rr910000000000iXQKl0rr91000f55c8Xg0@@D72lkbi5=-{L"};
     unit_ok(delta_read_vector(t, &inline_dv, &got, &count, &err));
     assert_int_equal(count, 6);
     assert_int_equal(got[5], 29);
@@ -400,7 +412,8 @@ static bool overwrite(struct delta_table *t)
 {
     struct delta_file f = make_file(t, 1);
     struct delta_commit *c = delta_commit_begin(t, "WRITE");
-    for (size_t i = 0; i < delta_file_count(t); i++) delta_commit_remove(c, delta_file_at(t, i), true);
+    for (size_t i = 0; i < delta_file_count(t); i++)
+        delta_commit_remove(c, delta_file_at(t, i), true);
     delta_commit_add(c, &f, true);
     bool ok = delta_commit_finish(c, NULL, &err);
     delta_file_free(&f);
@@ -434,10 +447,13 @@ static void test_compaction_passes_appends_only(void **state)
     for (int removed_too = 0; removed_too < 2; removed_too++) {
         struct delta_file merged = make_file(b, 20);
         struct delta_commit *c = delta_commit_begin(b, "OPTIMIZE");
-        for (size_t i = 0; i < delta_file_count(b); i++) delta_commit_remove(c, delta_file_at(b, i), false);
+        for (size_t i = 0; i < delta_file_count(b); i++)
+            delta_commit_remove(c, delta_file_at(b, i), false);
         delta_commit_add(c, &merged, false);
-        if (removed_too) unit_ok(overwrite(a));
-        else unit_ok(append(a, NULL, 0, NULL));
+        if (removed_too)
+            unit_ok(overwrite(a));
+        else
+            unit_ok(append(a, NULL, 0, NULL));
         assert_int_equal(delta_commit_finish(c, NULL, &err), !removed_too);
         delta_file_free(&merged);
         unit_ok(delta_refresh(a, &err));
@@ -600,12 +616,14 @@ static void test_other_writers(void **state)
     (void)state;
     struct delta_table *t;
     make_log(first_version);
-    write_log(1, "{\"add\":{\"path\":\"a%20b.parquet\",\"partitionValues\":{},\"size\":1,\"modificationTime\":2,"
-                 "\"dataChange\":true,\"tags\":{\"k\":\"v\"},\"new\":{\"x\":1}}}\r\n\r\n{\"strange\":{}}");
-    write_log(2, "{\"add\":{\"path\":\"a%20b.parquet\",\"partitionValues\":{},\"size\":1,\"modificationTime\":2,"
-                 "\"dataChange\":true,\"deletionVector\":{\"storageType\":\"u\",\"pathOrInlineDv\":"
-                 "\"^-aqEH.-t@S}K{vb[*k^\",\"offset\":1,\"sizeInBytes\":34,\"cardinality\":1}}}\n"
-                 "{\"remove\":{\"path\":\"a%20b.parquet\",\"deletionTimestamp\":1,\"dataChange\":true}}\n");
+    write_log(
+        1, "{\"add\":{\"path\":\"a%20b.parquet\",\"partitionValues\":{},\"size\":1,\"modificationTime\":2,"
+           "\"dataChange\":true,\"tags\":{\"k\":\"v\"},\"new\":{\"x\":1}}}\r\n\r\n{\"strange\":{}}");
+    write_log(
+        2, "{\"add\":{\"path\":\"a%20b.parquet\",\"partitionValues\":{},\"size\":1,\"modificationTime\":2,"
+           "\"dataChange\":true,\"deletionVector\":{\"storageType\":\"u\",\"pathOrInlineDv\":"
+           "\"^-aqEH.-t@S}K{vb[*k^\",\"offset\":1,\"sizeInBytes\":34,\"cardinality\":1}}}\n"
+           "{\"remove\":{\"path\":\"a%20b.parquet\",\"deletionTimestamp\":1,\"dataChange\":true}}\n");
     unit_ok(delta_open(&t, lake, "bronze/changes", &err));
     assert_int_equal(delta_version(t), 2);
     assert_int_equal(delta_file_count(t), 1);
@@ -661,8 +679,9 @@ static void test_unknown_features(void **state)
 {
     (void)state;
     struct delta_table *t;
-    char *text = with_protocol("{\"protocol\":{\"minReaderVersion\":3,\"minWriterVersion\":7,"
-                               "\"readerFeatures\":[\"typeWidening\"],\"writerFeatures\":[\"typeWidening\"]}}");
+    char *text =
+        with_protocol("{\"protocol\":{\"minReaderVersion\":3,\"minWriterVersion\":7,"
+                      "\"readerFeatures\":[\"typeWidening\"],\"writerFeatures\":[\"typeWidening\"]}}");
     assert_refused(text, ERROR_CONFIG, "typeWidening");
     mem_free(text);
     text = with_protocol("{\"protocol\":{\"minReaderVersion\":4,\"minWriterVersion\":8}}");
@@ -724,7 +743,8 @@ static void assert_string_bounds(const char *value, const char *min, const char 
     char *low = min ? mem_format("\"s\":%s", min) : mem_text("");
     char *high = max ? mem_format("\"s\":%s", max) : mem_text("");
     char *expected = mem_format("{\"numRecords\":1,\"minValues\":{%s},\"maxValues\":{%s},"
-                                "\"nullCount\":{\"s\":0},\"tightBounds\":true}", low, high);
+                                "\"nullCount\":{\"s\":0},\"tightBounds\":true}",
+                                low, high);
     assert_stats(&columns, buf_slice(&rows), expected);
     mem_free(low);
     mem_free(high);
@@ -735,8 +755,9 @@ static void assert_string_bounds(const char *value, const char *min, const char 
 
 #define A32 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define TOP "\xF4\x8F\xBF\xBF" /* U+10FFFF */
-#define TOP32 TOP TOP TOP TOP TOP TOP TOP TOP TOP TOP TOP TOP TOP TOP TOP TOP \
-    TOP TOP TOP TOP TOP TOP TOP TOP TOP TOP TOP TOP TOP TOP TOP TOP
+#define TOP32                                                                                              \
+    TOP TOP TOP TOP TOP TOP TOP TOP TOP TOP TOP TOP TOP TOP TOP TOP TOP TOP TOP TOP TOP TOP TOP TOP TOP    \
+        TOP TOP TOP TOP TOP TOP TOP
 
 static void test_string_statistics(void **state)
 {
@@ -777,14 +798,16 @@ static void test_number_statistics(void **state)
     for (int i = 0; i < 2; i++) {
         buf_put_u8(&rows, 0);
         buf_put_u64(&rows, i ? 9950 : (uint64_t)INT64_C(-12345));
-        buf_put_u64(&rows, i ? UINT64_C(1767225600999999) : (uint64_t)INT64_C(-1)); /* before 1970, to the µs */
-        buf_put_u32(&rows, i ? 2932896 : (uint32_t)-719162); /* 0001-01-01, 9999-12-31 */
+        buf_put_u64(&rows,
+                    i ? UINT64_C(1767225600999999) : (uint64_t)INT64_C(-1)); /* before 1970, to the µs */
+        buf_put_u32(&rows, i ? 2932896 : (uint32_t)-719162);                 /* 0001-01-01, 9999-12-31 */
         put_double_bits(&rows, 0.0);
         put_double_bits(&rows, i ? 1.5 : NAN);
         buf_put_u8(&rows, (uint8_t)i);
         buf_put_u8(&rows, 1);
     }
-    assert_stats(&columns, buf_slice(&rows),
+    assert_stats(
+        &columns, buf_slice(&rows),
         "{\"numRecords\":2,\"minValues\":{\"amount\":-123.45,\"at\":\"1969-12-31T23:59:59.999Z\","
         "\"day\":\"0001-01-01\",\"zero\":-0.0},\"maxValues\":{\"amount\":99.50,"
         "\"at\":\"2026-01-01T00:00:01.000Z\",\"day\":\"9999-12-31\",\"zero\":0.0},"
@@ -803,16 +826,31 @@ static void test_number_statistics(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_create), TEST(test_create_with_vectors), TEST(test_names_differing_in_case_refused),
-        TEST(test_append_and_history), TEST(test_partition_values), TEST(test_vectors_of_one_file),
-        TEST(test_vectors_share_a_file), TEST(test_append_only_refuses_removes),
-        TEST(test_second_life_refused), TEST(test_new_columns), TEST(test_appends_pass_each_other),
-        TEST(test_same_input_conflicts), TEST(test_removes_conflict_with_adds),
-        TEST(test_compaction_passes_appends_only), TEST(test_read_all_is_exact),
-        TEST(test_new_columns_elsewhere_conflict), TEST(test_processes_race), TEST(test_creators_race),
-        TEST(test_kill_around_link), TEST(test_other_writers), TEST(test_column_metadata_is_carried),
-        TEST(test_unknown_features), TEST(test_damaged_logs),
-        cmocka_unit_test(test_string_statistics), cmocka_unit_test(test_number_statistics),
+        TEST(test_create),
+        TEST(test_create_with_vectors),
+        TEST(test_names_differing_in_case_refused),
+        TEST(test_append_and_history),
+        TEST(test_partition_values),
+        TEST(test_vectors_of_one_file),
+        TEST(test_vectors_share_a_file),
+        TEST(test_append_only_refuses_removes),
+        TEST(test_second_life_refused),
+        TEST(test_new_columns),
+        TEST(test_appends_pass_each_other),
+        TEST(test_same_input_conflicts),
+        TEST(test_removes_conflict_with_adds),
+        TEST(test_compaction_passes_appends_only),
+        TEST(test_read_all_is_exact),
+        TEST(test_new_columns_elsewhere_conflict),
+        TEST(test_processes_race),
+        TEST(test_creators_race),
+        TEST(test_kill_around_link),
+        TEST(test_other_writers),
+        TEST(test_column_metadata_is_carried),
+        TEST(test_unknown_features),
+        TEST(test_damaged_logs),
+        cmocka_unit_test(test_string_statistics),
+        cmocka_unit_test(test_number_statistics),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

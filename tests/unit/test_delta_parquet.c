@@ -106,7 +106,8 @@ static char *answer(const char *format, ...)
     return text;
 }
 
-static void assert_select(struct delta_table *t, const char *select, const char *where, const char *expected)
+static void assert_select(struct delta_table *t, const char *select, const char *where,
+                          const char *expected)
 {
     struct buf source = {0};
     delta_put_source(t, &source);
@@ -131,7 +132,8 @@ static void make_all_old(struct delta_table *t, const char *folder)
 {
     struct store_listing names;
     unit_ok(store_list(t->store, folder, *folder == '\0', &names, &err));
-    for (size_t i = 0; i < names.count; i++) make_old(t, names.items[i].name);
+    for (size_t i = 0; i < names.count; i++)
+        make_old(t, names.items[i].name);
     store_listing_free(&names);
 }
 
@@ -151,7 +153,8 @@ static void test_write_and_read(void **state)
     append(t, 0, 1000, NULL);
     append(t, 1000, 1003, NULL);
     assert_int_equal(delta_row_count(t), 1003);
-    assert_select(t, "count(), sum(id), countIf(name IS NULL), max(name)", "", "1003\t502503\t101\tname 999\n");
+    assert_select(t, "count(), sum(id), countIf(name IS NULL), max(name)", "",
+                  "1003\t502503\t101\tname 999\n");
     assert_select(t, "name", "WHERE id = 1002", "name 1002\n");
     const struct delta_file *f = NULL;
     for (size_t i = 0; i < 2; i++)
@@ -239,14 +242,17 @@ static void test_bounds_keep_rows(void **state)
     unit_ok(delta_commit_finish(c, NULL, &err));
     assert_select(t, "count()", "WHERE at >= toDateTime64('2026-01-01 00:00:00.999999', 6, 'UTC')", "1\n");
     assert_select(t, "count()", "WHERE at <= toDateTime64('2026-01-01 00:00:00.999996', 6, 'UTC')", "1\n");
-    assert_select(t, "count()", "WHERE text >= '00000000000000000000000000000003\xEF\xBF\xBF" "3'", "1\n");
+    assert_select(t, "count()",
+                  "WHERE text >= '00000000000000000000000000000003\xEF\xBF\xBF"
+                  "3'",
+                  "1\n");
     assert_select(t, "count()", "WHERE amount <= toDecimal128('-1234.5678', 4)", "1\n");
     struct buf path = {0}, structure = {0}, quoted = {0};
     delta_put_file_path(t, &f, &path);
     delta_read_structure(delta_columns(t), &structure);
     buf_put_sql_text(&quoted, buf_slice(&structure));
-    char *raw = answer("SELECT groupArray(day) FROM file('%s', 'Parquet', %s)", buf_text(&path),
-                       buf_text(&quoted));
+    char *raw =
+        answer("SELECT groupArray(day) FROM file('%s', 'Parquet', %s)", buf_text(&path), buf_text(&quoted));
     assert_string_equal(raw, "[-719162,-25568,120530,2932896]\n");
     mem_free(raw);
     buf_free(&path);
@@ -281,14 +287,16 @@ static void test_vectors(void **state)
     append(t, 0, 10, NULL);
     char *path = mem_text(delta_file_at(t, 0)->path);
     static const uint32_t rows[] = {2, 5, 9};
-    for (size_t n = 1; n <= 3; n++) delete_rows(t, path, rows, n);
+    for (size_t n = 1; n <= 3; n++)
+        delete_rows(t, path, rows, n);
     assert_int_equal(delta_row_count(t), 7);
     assert_select(t, "count(), groupArray(id)", "", "7\t[0,1,3,4,6,7,8]\n");
     assert_select(t, "count()", "", "7\n");
 
     append(t, 100, 80100, NULL);
     uint32_t *many = mem_resize(NULL, 30000, sizeof *many);
-    for (uint32_t i = 0; i < 30000; i++) many[i] = i < 9000 ? i : 9000 + (i - 9000) * 3;
+    for (uint32_t i = 0; i < 30000; i++)
+        many[i] = i < 9000 ? i : 9000 + (i - 9000) * 3;
     for (size_t i = 0; i < delta_file_count(t); i++)
         if (delta_file_at(t, i)->rows == 80000) {
             mem_free(path);
@@ -384,8 +392,10 @@ static void test_checkpoint_shape(void **state)
     char name[64];
     delta_checkpoint_name(1, name);
     char *path = store_path(t->store, name);
-    char *columns = answer("SELECT tupleElement(c, 'name') FROM (SELECT arrayJoin(columns) AS c FROM "
-                           "file('%s', 'ParquetMetadata')) WHERE tupleElement(c, 'path') LIKE '%%eatures%%'", path);
+    char *columns =
+        answer("SELECT tupleElement(c, 'name') FROM (SELECT arrayJoin(columns) AS c FROM "
+               "file('%s', 'ParquetMetadata')) WHERE tupleElement(c, 'path') LIKE '%%eatures%%'",
+               path);
     assert_string_equal(columns, "");
     mem_free(columns);
     char *kinds = answer("SELECT count(), countIf((add.path IS NOT NULL) + (txn.appId IS NOT NULL) + "
@@ -393,7 +403,8 @@ static void test_checkpoint_shape(void **state)
                          "(remove.path IS NOT NULL) = 1) FROM file('%s', 'Parquet', 'add Tuple(path "
                          "Nullable(String)), remove Tuple(path Nullable(String)), txn Tuple(appId "
                          "Nullable(String)), metaData Tuple(id Nullable(String)), protocol "
-                         "Tuple(minReaderVersion Nullable(Int32))')", path);
+                         "Tuple(minReaderVersion Nullable(Int32))')",
+                         path);
     assert_string_equal(kinds, "4\t4\n");
     mem_free(kinds);
     mem_free(path);
@@ -456,7 +467,9 @@ static void test_passed_by(void **state)
 static void test_upkeep(void **state)
 {
     (void)state;
-    struct delta_options options = {.deletion_vectors = true, .checkpoint_commits = 2, .log_retention_s = 600,
+    struct delta_options options = {.deletion_vectors = true,
+                                    .checkpoint_commits = 2,
+                                    .log_retention_s = 600,
                                     .tombstone_retention_s = 600};
     struct delta_table *t = open_new(options), *again;
     append(t, 0, 10, NULL);
@@ -509,8 +522,8 @@ static void test_upkeep(void **state)
     assert_true(exists(t, last));
     unit_ok(delta_open(&again, lake, delta_name(t), &err));
     assert_int_equal(delta_row_count(again), 8);
-    assert_select(again, "groupArray(id)", "", strstr(live.stats, "\"id\":10") ? "[10,13,14,15,16,17,18,19]\n"
-                                                                              : "[0,3,4,5,6,7,8,9]\n");
+    assert_select(again, "groupArray(id)", "",
+                  strstr(live.stats, "\"id\":10") ? "[10,13,14,15,16,17,18,19]\n" : "[0,3,4,5,6,7,8,9]\n");
     mem_free(gone);
     mem_free(kept);
     mem_free(vector);
@@ -541,7 +554,8 @@ static void test_temporary_files(void **state)
 static void test_compaction(void **state)
 {
     (void)state;
-    struct delta_table *t = open_new((struct delta_options){.append_only = true, .partition_column = "table"});
+    struct delta_table *t =
+        open_new((struct delta_options){.append_only = true, .partition_column = "table"});
     for (int i = 0; i < 6; i++) {
         append(t, i * 10, i * 10 + 5, "a");
         append(t, i * 10 + 5, i * 10 + 10, "b");
@@ -624,13 +638,20 @@ static void test_compaction_races_appends(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_write_and_read),       cmocka_unit_test(test_rows_of_wrong_shape),
-        cmocka_unit_test(test_partitions),           cmocka_unit_test(test_bounds_keep_rows),
-        cmocka_unit_test(test_vectors),              cmocka_unit_test(test_checkpoint_plain),
-        cmocka_unit_test(test_checkpoint_with_vectors), cmocka_unit_test(test_checkpoint_shape),
-        cmocka_unit_test(test_last_checkpoint),      cmocka_unit_test(test_passed_by),
-        cmocka_unit_test(test_upkeep),               cmocka_unit_test(test_temporary_files),
-        cmocka_unit_test(test_compaction),           cmocka_unit_test(test_compaction_races_appends),
+        cmocka_unit_test(test_write_and_read),
+        cmocka_unit_test(test_rows_of_wrong_shape),
+        cmocka_unit_test(test_partitions),
+        cmocka_unit_test(test_bounds_keep_rows),
+        cmocka_unit_test(test_vectors),
+        cmocka_unit_test(test_checkpoint_plain),
+        cmocka_unit_test(test_checkpoint_with_vectors),
+        cmocka_unit_test(test_checkpoint_shape),
+        cmocka_unit_test(test_last_checkpoint),
+        cmocka_unit_test(test_passed_by),
+        cmocka_unit_test(test_upkeep),
+        cmocka_unit_test(test_temporary_files),
+        cmocka_unit_test(test_compaction),
+        cmocka_unit_test(test_compaction_races_appends),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -108,7 +108,8 @@ static void round_trip(const uint32_t *rows, size_t count)
     dv_encode(rows, count, &bitmap);
     unit_ok(dv_decode(buf_slice(&bitmap), (int64_t)count, &got, &n, &err));
     assert_int_equal(n, count);
-    for (size_t i = 0; i < n; i++) assert_int_equal(got[i], rows[i]);
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(got[i], rows[i]);
     mem_free(got);
     assert_false(dv_decode(buf_slice(&bitmap), (int64_t)count + 1, &got, &n, &err));
     assert_int_equal(err.kind, ERROR_DATA);
@@ -121,11 +122,13 @@ static void test_round_trips(void **state)
     (void)state;
     enum { MANY = 29004 };
     uint32_t *rows = mem_resize(NULL, MANY, sizeof *rows);
-    for (uint32_t i = 0; i < 5000; i++) rows[i] = i;
+    for (uint32_t i = 0; i < 5000; i++)
+        rows[i] = i;
     round_trip(rows, 4096);
     round_trip(rows, 4097);
     round_trip(rows, 5000);
-    for (uint32_t i = 0; i < MANY; i++) rows[i] = i * 9 + (i > 12000 ? 70000 : 0);
+    for (uint32_t i = 0; i < MANY; i++)
+        rows[i] = i * 9 + (i > 12000 ? 70000 : 0);
     round_trip(rows, MANY);
     uint32_t few[] = {0, 65535, 65536, 131072, 4294967294u, 4294967295u};
     round_trip(few, 6);
@@ -146,7 +149,8 @@ static void test_runs_and_high_rows(void **state)
     put_hex(&b, "01000000 3a300000 01000000 0000 0000 10000000 0100");
     unit_ok(dv_decode(buf_slice(&b), 6, &got, &count, &err));
     assert_int_equal(count, 6);
-    for (size_t i = 0; i < count; i++) assert_int_equal(got[i], expected[i]);
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(got[i], expected[i]);
     mem_free(got);
     buf_free(&b);
 }
@@ -162,7 +166,8 @@ static void test_runs_with_offsets(void **state)
     put_hex(&b, "d1d33964 0100000000000000 00000000 3b300300 0f");
     put_hex(&b, "0000 0000 0100 0000 0200 0000 0300 0000");
     put_hex(&b, "25000000 2b000000 31000000 37000000");
-    for (int i = 0; i < 4; i++) put_hex(&b, "0100 0900 0000");
+    for (int i = 0; i < 4; i++)
+        put_hex(&b, "0100 0900 0000");
     unit_ok(dv_decode(buf_slice(&b), 4, &got, &count, &err));
     assert_int_equal(count, 4);
     assert_int_equal(got[3], 3 * 65536 + 9);
@@ -179,7 +184,8 @@ static void test_damage(void **state)
     uint64_t *got;
     size_t count;
     uint32_t rows[40];
-    for (uint32_t i = 0; i < 40; i++) rows[i] = i * i * 100;
+    for (uint32_t i = 0; i < 40; i++)
+        rows[i] = i * i * 100;
     dv_encode(rows, 40, &bitmap);
     for (size_t cut = 0; cut < bitmap.len; cut++) {
         char *copy = mem_textn(bitmap.data, cut);
@@ -190,7 +196,8 @@ static void test_damage(void **state)
         for (unsigned bit = 0; bit < 8; bit++) {
             bitmap.data[at] = (char)(bitmap.data[at] ^ (1 << bit));
             if (dv_decode(buf_slice(&bitmap), 40, &got, &count, &err)) {
-                for (size_t i = 1; i < count; i++) assert_true(got[i] > got[i - 1]);
+                for (size_t i = 1; i < count; i++)
+                    assert_true(got[i] > got[i - 1]);
                 mem_free(got);
             }
             bitmap.data[at] = (char)(bitmap.data[at] ^ (1 << bit));
@@ -243,10 +250,14 @@ static void test_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_vectors),          cmocka_unit_test(test_z85),
-        cmocka_unit_test(test_inline_padding),   cmocka_unit_test(test_round_trips),
-        cmocka_unit_test(test_runs_and_high_rows), cmocka_unit_test(test_runs_with_offsets),
-        cmocka_unit_test(test_damage),           cmocka_unit_test(test_native_format_refused),
+        cmocka_unit_test(test_vectors),
+        cmocka_unit_test(test_z85),
+        cmocka_unit_test(test_inline_padding),
+        cmocka_unit_test(test_round_trips),
+        cmocka_unit_test(test_runs_and_high_rows),
+        cmocka_unit_test(test_runs_with_offsets),
+        cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_native_format_refused),
         cmocka_unit_test(test_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
