@@ -44,7 +44,8 @@ summed AS (
     GROUP BY category
 )
 SELECT category, name_en AS category_en, name_pt AS category_pt, name_vi AS category_vi, items, orders,
-       products, goods AS price, freight_value, total_amount, net, weight_g, review_score_sum, reviewed_items,
+       products, goods AS price, freight_value, total_amount, net, weight_g, review_score_sum,
+       reviewed_items,
        row_number() OVER (ORDER BY total_amount DESC, category) AS revenue_rank,
        sum(total_amount) OVER (ORDER BY total_amount DESC, category
                                ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS revenue_running,

@@ -29,4 +29,5 @@ SELECT date_of(f.order_date) AS date, coalesce(c.state, 'unknown') AS state,
 FROM fact_orders f
 LEFT JOIN dim_customers c ON c.customer_key = f.customer_key
 LEFT JOIN dim_products p ON p.product_key = f.product_key
-GROUP BY date_of(f.order_date), coalesce(c.state, 'unknown'), coalesce(p.category, 'unknown'), f.order_status
+GROUP BY date_of(f.order_date), coalesce(c.state, 'unknown'), coalesce(p.category, 'unknown'),
+         f.order_status

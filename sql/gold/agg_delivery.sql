@@ -43,7 +43,8 @@ timed AS (
     FROM shipped x
     JOIN fact_order_lifecycle o ON o.order_id = x.order_id
 )
-SELECT bought_month AS month, seller_state, customer_state, count(*) AS orders, sum(took) AS delivery_seconds,
+SELECT bought_month AS month, seller_state, customer_state, count(*) AS orders,
+       sum(took) AS delivery_seconds,
        sum(CASE WHEN staged = 1 THEN approving ELSE 0 END) AS approve_seconds,
        sum(CASE WHEN staged = 1 THEN handling ELSE 0 END) AS handle_seconds,
        sum(CASE WHEN staged = 1 THEN moving ELSE 0 END) AS transit_seconds, sum(staged) AS staged_orders,

@@ -31,14 +31,16 @@
 --   is_complete boolean not null
 WITH bought AS (
     SELECT f.*, month_of(order_date) AS bought_month,
-           min(CASE WHEN is_valid THEN order_date END) OVER (PARTITION BY customer_unique_id) AS first_valid_at
+           min(CASE WHEN is_valid THEN order_date END) OVER (PARTITION BY customer_unique_id)
+               AS first_valid_at
     FROM fact_order_lifecycle f
 ),
 latest AS (
     SELECT max(month_of(order_date)) AS last_month FROM fact_order_lifecycle
 ),
 monthly AS (
-    SELECT bought_month, count(*) AS orders, sum(CASE WHEN items > 0 THEN 1 ELSE 0 END) AS orders_with_items,
+    SELECT bought_month, count(*) AS orders,
+           sum(CASE WHEN items > 0 THEN 1 ELSE 0 END) AS orders_with_items,
            sum(CASE WHEN is_valid THEN 1 ELSE 0 END) AS valid_orders,
            sum(CASE WHEN is_delivered THEN 1 ELSE 0 END) AS delivered_orders,
            sum(CASE WHEN is_canceled THEN 1 ELSE 0 END) AS canceled_orders,
@@ -63,5 +65,6 @@ SELECT m.bought_month AS month, m.orders AS orders, m.orders_with_items AS order
        m.item_count AS items, m.customers AS customers, m.new_customers AS new_customers,
        m.goods AS price, m.freight AS freight_value, m.gross AS gross, m.net AS net,
        m.recognised AS recognised, m.cash AS cash, m.paid_orders AS paid_orders, m.net_new AS net_new,
-       m.net_returning AS net_returning, CASE WHEN m.bought_month < l.last_month THEN 1 ELSE 0 END AS is_complete
+       m.net_returning AS net_returning,
+       CASE WHEN m.bought_month < l.last_month THEN 1 ELSE 0 END AS is_complete
 FROM monthly m CROSS JOIN latest l

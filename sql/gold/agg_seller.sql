@@ -39,7 +39,8 @@ sold AS (
            f.total_amount AS amount, f.freight_value AS freight, f.review_score AS score,
            CASE WHEN f.order_status IN ('canceled', 'unavailable') THEN 0 ELSE 1 END AS valid,
            CASE WHEN f.is_delivered AND f.delivered_at IS NOT NULL THEN 1 ELSE 0 END AS delivered,
-           CASE WHEN f.is_delivered AND f.delivered_at IS NOT NULL AND NOT f.is_late THEN 1 ELSE 0 END AS on_time,
+           CASE WHEN f.is_delivered AND f.delivered_at IS NOT NULL AND NOT f.is_late THEN 1 ELSE 0 END
+               AS on_time,
            CASE WHEN f.shipped_at IS NOT NULL THEN 1 ELSE 0 END AS dispatched,
            CASE WHEN f.is_dispatch_late THEN 1 ELSE 0 END AS dispatch_late,
            CASE WHEN datediff(DAY, date_of(f.order_date), l.as_of) < 90 THEN 1 ELSE 0 END AS recent

@@ -23,7 +23,8 @@ sizes AS (
 ),
 later AS (
     SELECT first_month,
-           (year(bought_month) - year(first_month)) * 12 + month(bought_month) - month(first_month) AS offset_months,
+           (year(bought_month) - year(first_month)) * 12 + month(bought_month) - month(first_month)
+               AS offset_months,
            count(DISTINCT person) AS persons, count(*) AS orders, sum(amount) AS total
     FROM bought
     GROUP BY first_month,

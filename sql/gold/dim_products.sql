@@ -50,8 +50,8 @@ described AS (
     WHERE place = 1
 ),
 followed AS (
-    SELECT d.*, coalesce(lag(content) OVER (PARTITION BY product_id ORDER BY _epoch, _lsn), '')
-                AS content_before
+    SELECT d.*,
+           coalesce(lag(content) OVER (PARTITION BY product_id ORDER BY _epoch, _lsn), '') AS content_before
     FROM described d
 ),
 numbered AS (

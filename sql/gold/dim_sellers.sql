@@ -30,13 +30,14 @@ described AS (
            _epoch, _lsn, to_micros(_valid_from) AS committed,
            CASE WHEN _op IN ('d', 't') THEN ''
                 ELSE concat(coalesce(seller_zip_code_prefix, ''), '|',
-                            initcap(coalesce(city_name, 'unknown')), '|', coalesce(seller_state, '')) END AS content
+                            initcap(coalesce(city_name, 'unknown')), '|',
+                            coalesce(seller_state, '')) END AS content
     FROM last_of_transaction
     WHERE place = 1
 ),
 followed AS (
-    SELECT d.*, coalesce(lag(content) OVER (PARTITION BY seller_id ORDER BY _epoch, _lsn), '')
-                AS content_before
+    SELECT d.*,
+           coalesce(lag(content) OVER (PARTITION BY seller_id ORDER BY _epoch, _lsn), '') AS content_before
     FROM described d
 ),
 numbered AS (

@@ -64,7 +64,8 @@ easter_1 AS (
 ),
 easter_2 AS (
     SELECT year, a, b, c,
-           CAST((19 * a + b - floor(b / 4) - floor((b - floor((b + 8) / 25) + 1) / 3) + 15) AS BIGINT) % 30 AS h
+           CAST((19 * a + b - floor(b / 4) - floor((b - floor((b + 8) / 25) + 1) / 3) + 15)
+               AS BIGINT) % 30 AS h
     FROM easter_1
 ),
 easter_3 AS (
@@ -106,7 +107,8 @@ SELECT d.year * 10000 + d.month * 100 + d.day AS date_key, d.date AS date, d.yea
        CASE d.month WHEN 1 THEN 'Tháng Một' WHEN 2 THEN 'Tháng Hai' WHEN 3 THEN 'Tháng Ba'
             WHEN 4 THEN 'Tháng Tư' WHEN 5 THEN 'Tháng Năm' WHEN 6 THEN 'Tháng Sáu'
             WHEN 7 THEN 'Tháng Bảy' WHEN 8 THEN 'Tháng Tám' WHEN 9 THEN 'Tháng Chín'
-            WHEN 10 THEN 'Tháng Mười' WHEN 11 THEN 'Tháng Mười Một' WHEN 12 THEN 'Tháng Mười Hai' END AS month_name_vi,
+            WHEN 10 THEN 'Tháng Mười' WHEN 11 THEN 'Tháng Mười Một' WHEN 12 THEN 'Tháng Mười Hai' END
+                AS month_name_vi,
        CASE d.month WHEN 1 THEN 'January' WHEN 2 THEN 'February' WHEN 3 THEN 'March'
             WHEN 4 THEN 'April' WHEN 5 THEN 'May' WHEN 6 THEN 'June'
             WHEN 7 THEN 'July' WHEN 8 THEN 'August' WHEN 9 THEN 'September'
@@ -121,5 +123,6 @@ SELECT d.year * 10000 + d.month * 100 + d.day AS date_key, d.date AS date, d.yea
        CASE WHEN d.month = 11 AND d.dow = 5 AND d.day BETWEEN 23 AND 29 THEN 1 ELSE 0 END AS is_black_friday
 FROM holidays d
 UNION ALL
-SELECT 0, date_of(from_micros(0)), 1970, 1, 1, date_of(from_micros(0)), 'Chưa rõ', 'Unknown', 'Desconhecido',
+SELECT 0, date_of(from_micros(0)), 1970, 1, 1, date_of(from_micros(0)), 'Chưa rõ', 'Unknown',
+       'Desconhecido',
        1, 1, 4, 0, 0, NULL, 0

@@ -62,7 +62,9 @@ item_totals AS (
     GROUP BY order_id
 ),
 payment_totals AS (
-    SELECT order_id, count(*) AS payments, sum(payment_value) AS amount FROM order_payments GROUP BY order_id
+    SELECT order_id, count(*) AS payments, sum(payment_value) AS amount
+    FROM order_payments
+    GROUP BY order_id
 ),
 reviewed AS (
     SELECT order_id, review_score, count(*) OVER (PARTITION BY order_id) AS reviews,
@@ -85,19 +87,24 @@ SELECT surrogate_key(b.order_id) AS order_key, b.order_id AS order_id, b.bought_
        seconds_between(b.bought_at, b.approved_at) AS approve_seconds,
        seconds_between(b.approved_at, b.shipped_at) AS handle_seconds,
        seconds_between(b.shipped_at, b.delivered_at) AS transit_seconds,
-       CASE WHEN b.status = 'delivered' THEN seconds_between(b.bought_at, b.delivered_at) END AS delivery_seconds,
-       CASE WHEN b.status = 'delivered' THEN datediff(DAY, date_of(b.bought_at), date_of(b.delivered_at)) END
+       CASE WHEN b.status = 'delivered' THEN seconds_between(b.bought_at, b.delivered_at) END
+           AS delivery_seconds,
+       CASE WHEN b.status = 'delivered'
+           THEN datediff(DAY, date_of(b.bought_at), date_of(b.delivered_at)) END
            AS delivery_days,
        datediff(DAY, date_of(b.bought_at), date_of(b.estimated_at)) AS promise_days,
-       CASE WHEN b.status = 'delivered' THEN datediff(DAY, date_of(b.estimated_at), date_of(b.delivered_at)) END
+       CASE WHEN b.status = 'delivered'
+           THEN datediff(DAY, date_of(b.estimated_at), date_of(b.delivered_at)) END
            AS delay_days,
-       CASE WHEN b.status = 'delivered' AND date_of(b.delivered_at) > date_of(b.estimated_at) THEN 1 ELSE 0 END
+       CASE WHEN b.status = 'delivered' AND date_of(b.delivered_at) > date_of(b.estimated_at)
+           THEN 1 ELSE 0 END
            AS is_late,
        CASE WHEN b.status = 'delivered' THEN 1 ELSE 0 END AS is_delivered,
        CASE WHEN b.status = 'canceled' THEN 1 ELSE 0 END AS is_canceled,
        CASE WHEN b.status IN ('canceled', 'unavailable') THEN 0 ELSE 1 END AS is_valid,
        CASE WHEN b.status IN ('delivered', 'canceled', 'unavailable') THEN 0 ELSE 1 END AS is_open,
-       coalesce(i.items, 0) AS items, coalesce(i.products, 0) AS products, coalesce(i.sellers, 0) AS sellers,
+       coalesce(i.items, 0) AS items, coalesce(i.products, 0) AS products,
+       coalesce(i.sellers, 0) AS sellers,
        coalesce(i.price, 0) AS price, coalesce(i.freight, 0) AS freight_value,
        coalesce(i.price, 0) + coalesce(i.freight, 0) AS total_amount,
        coalesce(p.amount, 0) AS payment_value, coalesce(p.payments, 0) AS payments,

@@ -47,7 +47,8 @@
 --   is_delivered boolean not null
 --   is_canceled boolean not null
 WITH items AS (
-    SELECT o.order_id AS order_id, i.order_item_id AS order_item_id, o.order_purchase_timestamp AS bought_at,
+    SELECT o.order_id AS order_id, i.order_item_id AS order_item_id,
+           o.order_purchase_timestamp AS bought_at,
            o.order_status AS status, o.order_approved_at AS approved_at,
            o.order_delivered_carrier_date AS shipped_at, o.order_delivered_customer_date AS delivered_at,
            o.order_estimated_delivery_date AS estimated_at, i.shipping_limit_date AS shipping_limit_at,
@@ -94,7 +95,8 @@ shared AS (
 ),
 allocated AS (
     SELECT order_id, order_item_id, installments, payment_type,
-           (base + CASE WHEN row_number() OVER (PARTITION BY order_id ORDER BY remainder DESC, order_item_id)
+           (base + CASE WHEN row_number() OVER (PARTITION BY order_id
+                                                ORDER BY remainder DESC, order_item_id)
                              <= abs(paid_cents) - sum(base) OVER (PARTITION BY order_id)
                         THEN 1 ELSE 0 END) * CASE WHEN paid_cents < 0 THEN -1 ELSE 1 END AS cents
     FROM shared
@@ -108,8 +110,7 @@ reviewed AS (
 bought_by AS (
     SELECT i.order_id AS order_id, d.customer_key AS customer_key,
            row_number() OVER (PARTITION BY i.order_id ORDER BY d.valid_from DESC) AS place
-    FROM (SELECT order_id, person, bought_at FROM items WHERE order_item_id IS NOT NULL
-          GROUP BY order_id, person, bought_at) i
+    FROM (SELECT DISTINCT order_id, person, bought_at FROM items) i
     JOIN dim_customers d ON d.customer_unique_id = i.person
     WHERE d.valid_from <= i.bought_at
 ),
@@ -134,14 +135,18 @@ SELECT surrogate_key(i.order_id) AS order_key, i.order_id AS order_id, i.order_i
        i.status AS order_status, a.payment_type AS payment_type, a.installments AS payment_installments,
        1 AS quantity, i.price AS price, i.freight AS freight_value, i.price + i.freight AS total_amount,
        CAST(a.cents AS DECIMAL(18, 0)) * CAST('0.01' AS DECIMAL(3, 2)) AS payment_value_alloc,
-       r.review_score AS review_score, i.approved_at AS approved_at, i.shipping_limit_at AS shipping_limit_at,
+       r.review_score AS review_score, i.approved_at AS approved_at,
+       i.shipping_limit_at AS shipping_limit_at,
        i.shipped_at AS shipped_at, i.delivered_at AS delivered_at, i.estimated_at AS estimated_at,
-       CASE WHEN i.status = 'delivered' THEN datediff(DAY, date_of(i.bought_at), date_of(i.delivered_at)) END
+       CASE WHEN i.status = 'delivered'
+           THEN datediff(DAY, date_of(i.bought_at), date_of(i.delivered_at)) END
            AS delivery_days,
-       CASE WHEN i.status = 'delivered' THEN datediff(DAY, date_of(i.estimated_at), date_of(i.delivered_at)) END
+       CASE WHEN i.status = 'delivered'
+           THEN datediff(DAY, date_of(i.estimated_at), date_of(i.delivered_at)) END
            AS delay_days,
        CASE WHEN i.shipped_at > i.shipping_limit_at THEN 1 ELSE 0 END AS is_dispatch_late,
-       CASE WHEN i.status = 'delivered' AND date_of(i.delivered_at) > date_of(i.estimated_at) THEN 1 ELSE 0 END
+       CASE WHEN i.status = 'delivered' AND date_of(i.delivered_at) > date_of(i.estimated_at)
+           THEN 1 ELSE 0 END
            AS is_late,
        CASE WHEN i.status = 'delivered' THEN 1 ELSE 0 END AS is_delivered,
        CASE WHEN i.status = 'canceled' THEN 1 ELSE 0 END AS is_canceled

@@ -58,8 +58,10 @@ lowered AS (
 )
 SELECT surrogate_key(concat(r.review_id, '|', r.order_id)) AS review_key, r.review_id AS review_id,
        r.order_id AS order_id, surrogate_key(r.order_id) AS order_key, b.bought_at AS order_date,
-       coalesce(r.review_creation_date, b.bought_at) AS created_at, r.review_answer_timestamp AS answered_at,
-       date_key_of(coalesce(r.review_creation_date, b.bought_at)) AS date_key, coalesce(c.customer_key, 0) AS customer_key,
+       coalesce(r.review_creation_date, b.bought_at) AS created_at,
+       r.review_answer_timestamp AS answered_at,
+       date_key_of(coalesce(r.review_creation_date, b.bought_at)) AS date_key,
+       coalesce(c.customer_key, 0) AS customer_key,
        b.status AS order_status, r.review_score AS review_score,
        CASE WHEN r.review_score >= 4 THEN 'positive' WHEN r.review_score = 3 THEN 'neutral'
             ELSE 'negative' END AS sentiment,
@@ -77,7 +79,8 @@ SELECT surrogate_key(concat(r.review_id, '|', r.order_id)) AS review_key, r.revi
             WHEN r.low LIKE '%recomendo%' OR r.low LIKE '%excelente%' OR r.low LIKE '%ótim%'
                  OR r.low LIKE '%otim%' OR r.low LIKE '%perfeit%' OR r.low LIKE '%adorei%' THEN 'praise'
             ELSE 'other' END AS topic,
-       nullif(r.review_comment_title, '') AS comment_title, nullif(r.review_comment_message, '') AS comment_message,
+       nullif(r.review_comment_title, '') AS comment_title,
+       nullif(r.review_comment_message, '') AS comment_message,
        seconds_between(r.review_creation_date, r.review_answer_timestamp) AS response_seconds,
        b.is_late AS is_late, CASE WHEN r.place = 1 THEN 1 ELSE 0 END AS is_current
 FROM lowered r

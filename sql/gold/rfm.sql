@@ -22,7 +22,8 @@ WITH latest AS (
     SELECT max(date_of(order_date)) AS as_of FROM fact_order_lifecycle
 ),
 persons AS (
-    SELECT customer_unique_id AS person, min(date_of(order_date)) AS first_on, max(date_of(order_date)) AS last_on,
+    SELECT customer_unique_id AS person, min(date_of(order_date)) AS first_on,
+           max(date_of(order_date)) AS last_on,
            count(*) AS frequency, sum(total_amount) AS monetary
     FROM fact_order_lifecycle
     WHERE is_valid
