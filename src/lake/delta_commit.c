@@ -187,25 +187,41 @@ static bool check(struct delta_commit *c, struct error *err)
 /* ---- durable files ---- */
 
 /* New data files, and the .bin files of vectors that the live state does not already stand on. */
-static bool sync_files(const struct delta_commit *c, struct error *err)
+static void new_files(const struct delta_commit *c, struct delta_texts *names)
 {
-    struct delta_texts names = {0};
     for (size_t i = 0; i < c->adds.count; i++) {
         const struct delta_file *f = &c->adds.items[i].file;
         const struct delta_file *live = delta_file_find(c->table, f->path);
         if (!live) {
             struct buf decoded = {0};
             delta_put_decoded(&decoded, f->path);
-            delta_texts_add(&names, buf_text(&decoded));
+            delta_texts_add(names, buf_text(&decoded));
             buf_free(&decoded);
         }
         char *vector = live && delta_same_dv(&live->dv, &f->dv) ? NULL : delta_vector_name(&f->dv);
-        if (vector && !delta_texts_have(&names, vector)) delta_texts_add(&names, vector);
+        if (vector && !delta_texts_have(names, vector)) delta_texts_add(names, vector);
         mem_free(vector);
     }
-    bool ok = store_sync(c->table->store, (const char *const *)names.items, names.count, err);
-    delta_texts_free(&names);
-    return ok;
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* What is committed is no longer in flight. Sorts the names. */
+static void landed(struct delta_table *t, struct delta_texts *names)
+{
+    size_t left = 0;
+    if (names->count) qsort(names->items, names->count, sizeof *names->items, by_text);
+    for (size_t i = 0; i < t->in_flight.count; i++) {
+        char *name = t->in_flight.items[i];
+        if (names->count && bsearch(&name, names->items, names->count, sizeof name, by_text))
+            mem_free(name);
+        else
+            t->in_flight.items[left++] = name;
+    }
+    t->in_flight.count = left;
 }
 
 /* ---- rendering ---- */
@@ -399,9 +415,14 @@ static bool not_passed_by(const struct delta_commit *c, struct error *err)
 bool delta_commit_finish(struct delta_commit *c, int64_t *version, struct error *err)
 {
     struct delta_table *t = c->table;
+    struct delta_texts names = {0};
     struct buf text = {0};
     int64_t reached = -1;
-    bool ok = check(c, err) && not_passed_by(c, err) && sync_files(c, err);
+    bool ok = check(c, err) && not_passed_by(c, err);
+    if (ok) {
+        new_files(c, &names);
+        ok = store_sync(t->store, (const char *const *)names.items, names.count, err);
+    }
     if (ok) {
         render(c, &text);
         ok = buf_ok(&text) || error_set(err, ERROR_DATA, "the commit is too large");
@@ -409,6 +430,7 @@ bool delta_commit_finish(struct delta_commit *c, int64_t *version, struct error 
     if (ok && publish(c, buf_slice(&text), &reached, err)) {
         struct error later; /* the commit stands: a failure to follow it only makes the handle stale */
         if (!advance(c, reached, buf_slice(&text), &later)) t->stale = true;
+        landed(t, &names);
         if (version) *version = reached;
     } else {
         ok = false;
@@ -416,6 +438,7 @@ bool delta_commit_finish(struct delta_commit *c, int64_t *version, struct error 
         if (!t->now.unwritable && !delta_refresh(t, &ignored)) t->stale = true;
         error_wrap(err, "%s: commit of %s", t->name, c->operation);
     }
+    delta_texts_free(&names);
     buf_free(&text);
     delta_commit_cancel(c);
     return ok;

@@ -1,63 +1,92 @@
 /* Merging the small files of an append-only table.
  *
- *  1. Files of one partition are taken in the order of their commits, and rows keep their order.
- *  2. The commit is all dataChange=false and carries nothing else: readers of the history do not see
+ *  1. Files of one partition are merged in the order of their commits, and rows keep their order.
+ *  2. A row is rewritten only when its file grows by half at least: the work for n rows is n log n. Only
+ *     when too many files would be left are larger ones taken too.
+ *  3. A call copies about rows_max rows and no more; the rest follows at the next.
+ *  4. The commit is all dataChange=false and carries nothing else: readers of the history do not see
  *     it, and appends of other writers pass it by.
- *  3. Memory is bounded by one small file: the rows stream from file to file, the statistics of the new
+ *  5. Memory is bounded by one small file: the rows stream from file to file, the statistics of the new
  *     one are computed on the way. */
 #include "lake/delta_int.h"
 
 #include <stdlib.h>
 
+enum { GROWTH = 2 };
+
+typedef const struct delta_file *file_ref;
+
 struct group {
-    const struct delta_file **files;
+    file_ref *files;
     size_t count;
+    int64_t rows;
 };
 
-static int by_partition_and_age(const void *a, const void *b)
+static int by_age(const void *a, const void *b)
 {
-    const struct delta_file *x = *(const struct delta_file *const *)a,
-                            *y = *(const struct delta_file *const *)b;
-    int order = strcmp(x->partition ? x->partition : "", y->partition ? y->partition : "");
-    if (order) return order;
+    file_ref x = *(const file_ref *)a, y = *(const file_ref *)b;
     if (x->added_version != y->added_version) return x->added_version < y->added_version ? -1 : 1;
     if (x->modification_ms != y->modification_ms) return x->modification_ms < y->modification_ms ? -1 : 1;
     return strcmp(x->path, y->path);
 }
 
-static bool same_partition(const struct delta_file *a, const struct delta_file *b)
+static int by_partition_and_rows(const void *a, const void *b)
+{
+    file_ref x = *(const file_ref *)a, y = *(const file_ref *)b;
+    int order = strcmp(x->partition ? x->partition : "", y->partition ? y->partition : "");
+    if (order) return order;
+    if (x->rows != y->rows) return x->rows < y->rows ? -1 : 1;
+    return by_age(a, b);
+}
+
+static bool same_partition(file_ref a, file_ref b)
 {
     if (!a->partition || !b->partition) return a->partition == b->partition;
     return strcmp(a->partition, b->partition) == 0;
 }
 
 /* Files that may be merged, sorted; the caller frees the array. */
-static const struct delta_file **small_files(const struct delta_table *t, int64_t rows_max, size_t *count)
+static file_ref *small_files(const struct delta_table *t, int64_t rows_max, size_t *count)
 {
-    const struct delta_file **files = mem_alloc((t->now.files.count + 1) * sizeof *files);
+    file_ref *files = mem_alloc((t->now.files.count + 1) * sizeof *files);
     *count = 0;
     for (size_t i = 0; i < t->now.files.count; i++) {
-        const struct delta_file *f = t->now.files.items[i];
+        file_ref f = t->now.files.items[i];
         if (!f->dv.type && f->rows >= 0 && f->rows < rows_max) files[(*count)++] = f;
     }
-    if (*count) qsort(files, *count, sizeof *files, by_partition_and_age);
+    if (*count) qsort(files, *count, sizeof *files, by_partition_and_rows);
     return files;
 }
 
-/* The next run of at least two files of one partition with at most rows_max rows, from *at on. */
-static bool next_group(const struct delta_file **files, size_t count, int64_t rows_max, size_t *at,
+/* The next run of at least two files of one partition with at most rows_max rows, from *at on. Unless
+ * eager, a file much larger than all smaller ones together stays out (2). */
+static bool next_group(file_ref *files, size_t count, int64_t rows_max, bool eager, size_t *at,
                        struct group *out)
 {
     while (*at < count) {
         size_t from = *at;
-        int64_t rows = 0;
-        while (*at < count && same_partition(files[from], files[*at]) &&
-               rows + files[*at]->rows <= rows_max)
-            rows += files[(*at)++]->rows;
-        *out = (struct group){files + from, *at - from};
+        int64_t rows = files[(*at)++]->rows;
+        while (*at < count && same_partition(files[from], files[*at])) {
+            int64_t more = files[*at]->rows;
+            if (rows + more > rows_max || (!eager && more > GROWTH * (rows + 1))) break;
+            rows += more;
+            (*at)++;
+        }
+        *out = (struct group){files + from, *at - from, rows};
         if (out->count >= 2) return true;
     }
     return false;
+}
+
+/* Whether the frugal choice leaves too many files. */
+static bool must_be_eager(const struct delta_table *t, file_ref *files, size_t count, size_t files_max,
+                          int64_t rows_max)
+{
+    struct group g;
+    size_t left = t->now.files.count;
+    for (size_t at = 0; next_group(files, count, rows_max, false, &at, &g);)
+        left -= g.count - 1;
+    return left > files_max;
 }
 
 struct copy {
@@ -67,7 +96,7 @@ struct copy {
     struct delta_stats *stats;
 };
 
-static bool copy_file(struct copy *c, const struct delta_file *f, struct error *err)
+static bool copy_file(struct copy *c, file_ref f, struct error *err)
 {
     struct buf sql = {0}, path = {0}, structure = {0};
     struct engine_result rows;
@@ -144,14 +173,18 @@ bool delta_compact_append_only(struct delta_table *t, struct engine_conn *conn, 
     if (!delta_refresh(t, err)) return false;
     if (t->now.unwritable || t->now.files.count <= files_max) return true;
     size_t count, at = 0, gone = 0;
-    const struct delta_file **files = small_files(t, rows_max, &count);
+    int64_t rows = 0;
+    file_ref *files = small_files(t, rows_max, &count);
+    bool eager = must_be_eager(t, files, count, files_max, rows_max);
     struct group g;
     struct engine_conn *reader = NULL;
     struct delta_commit *commit = delta_commit_begin(t, "OPTIMIZE");
     bool ok = engine_connect(&reader, NULL, err);
-    while (ok && next_group(files, count, rows_max, &at, &g)) {
+    while (ok && rows < rows_max && next_group(files, count, rows_max, eager, &at, &g)) {
+        qsort(g.files, g.count, sizeof *g.files, by_age);
         ok = merge_group(t, conn, reader, &g, commit, err);
         gone += g.count;
+        rows += g.rows;
     }
     if (reader) engine_disconnect(reader);
     mem_free(files);

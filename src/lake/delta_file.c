@@ -3,7 +3,9 @@
  *  1. Names are unique and never used again; on disk only [A-Za-z0-9=._/-], so that the path in the
  *     log is the name.
  *  2. Rows keep the order in which they are given: a vector's positions are the indexes of the rows.
- *  3. Nothing here is synced; what fails half-way is removed. */
+ *  3. Nothing here is synced; what fails half-way is removed.
+ *  4. What is written and not yet committed is noted in the handle: a long transaction's files may be
+ *     older than vacuum's retention before they are committed. */
 #include "lake/delta_int.h"
 
 #include "base/file.h"
@@ -60,6 +62,11 @@ void delta_put_insert(const struct delta_table *t, const char *name, struct buf 
     mem_free(path);
 }
 
+void delta_note_in_flight(struct delta_table *t, const char *name)
+{
+    delta_texts_add(&t->in_flight, name);
+}
+
 bool delta_finish_file(struct delta_table *t, const char *name, const char *partition,
                        const struct delta_stats *stats, struct delta_file *out, struct error *err)
 {
@@ -76,6 +83,7 @@ bool delta_finish_file(struct delta_table *t, const char *name, const char *part
         .rows = delta_stats_count(stats),
         .added_version = -1,
     };
+    delta_note_in_flight(t, name);
     return true;
 }
 
@@ -98,7 +106,8 @@ bool delta_write_file(struct delta_table *t, struct engine_conn *conn, struct sl
 {
     struct delta_stats *stats = delta_stats_new(&t->now.file_columns);
     char *name = delta_new_file_name(partition);
-    bool ok = delta_stats_rows(stats, rows, err);
+    bool ok = (count > 0 || error_set(err, ERROR_FATAL, "a file without rows")) &&
+              delta_stats_rows(stats, rows, err);
     if (ok && delta_stats_count(stats) != (int64_t)count)
         ok = error_set(err, ERROR_DATA, "%zu rows were announced and %lld given", count,
                        (long long)delta_stats_count(stats));
@@ -155,6 +164,7 @@ bool delta_write_vectors(struct delta_table *t, const struct delta_positions *ve
     char *name = count ? delta_vector_name(&out[0]) : NULL;
     bool ok = buf_ok(&file) || error_set(err, ERROR_DATA, "the deletion vectors are too large");
     if (ok && name) ok = store_write(t->store, name, buf_slice(&file), err);
+    if (ok && name) delta_note_in_flight(t, name);
     for (size_t i = 0; !ok && i < count; i++) {
         mem_free(out[i].path_or_inline);
         out[i] = (struct delta_dv){0};

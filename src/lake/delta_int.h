@@ -109,6 +109,7 @@ struct delta_table {
     bool stale;          /* a commit could be taken in by halves only: load anew */
     int64_t vacuumed_ms; /* monotonic time of the last vacuum; 0: none by this handle */
     bool vacuum_unfinished;
+    struct delta_texts in_flight; /* names of files written by this handle and not yet committed */
 };
 
 /* ---- actions ---- */
@@ -194,6 +195,8 @@ void delta_put_insert(const struct delta_table *t, const char *name, struct buf 
 bool delta_finish_file(struct delta_table *t, const char *name, const char *partition,
                        const struct delta_stats *stats, struct delta_file *out,
                        struct error *err) MUST_CHECK;
+/* Notes a file as written and not yet committed: vacuum spares it however old it grows. */
+void delta_note_in_flight(struct delta_table *t, const char *name);
 /* Name below the table of the .bin that a vector of type u lies in; NULL for other types. */
 char *delta_vector_name(const struct delta_dv *dv);
 

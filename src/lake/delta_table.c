@@ -41,6 +41,7 @@ void delta_close(struct delta_table *t)
 {
     if (!t) return;
     delta_snapshot_free(&t->now);
+    delta_texts_free(&t->in_flight);
     store_close(t->store);
     mem_free(t->name);
     mem_free(t->folder);

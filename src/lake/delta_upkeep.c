@@ -5,8 +5,8 @@
  *     keep_version. C's own commit stays, so no gap arises, and a handle that stands at or after C
  *     finds every commit that follows it.
  *  3. Vacuum removes what is not live, not a kept tombstone, nor a vector of either, and older than the
- *     retention by its own time on disk: files of commits in flight are young. A tombstone is kept
- *     while it is young or was made after keep_version.
+ *     retention by its own time on disk: files of other writers' commits in flight are young, those of
+ *     this handle are known. A tombstone is kept while it is young or was made after keep_version.
  *  4. Each call removes a bounded number of files; what is left follows at the next. */
 #include "lake/delta_int.h"
 
@@ -119,6 +119,8 @@ static bool vacuum(struct delta_table *t, struct error *err)
         keep_file(&kept, t->now.files.items[i]);
     for (size_t i = 0; i < t->now.tombstones.count; i++)
         keep_file(&kept, &((struct delta_tombstone *)t->now.tombstones.items[i])->file);
+    for (size_t i = 0; i < t->in_flight.count; i++)
+        keep_name(&kept, t->in_flight.items[i]);
     bool ok = true;
     size_t removed = 0;
     for (size_t i = 0; ok && i < names.count && removed < REMOVED_MAX; i++) {

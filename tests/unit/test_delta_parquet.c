@@ -15,6 +15,7 @@ static char *home, *lake;
 static struct engine_conn *conn;
 static struct error err;
 static int next_table;
+static char started_in[4096];
 
 static int set_up(void **state)
 {
@@ -92,7 +93,7 @@ static void append(struct delta_table *t, int64_t from, int64_t to, const char *
     delta_file_free(&f);
 }
 
-static char *answer(const char *format, ...)
+static char *PRINTF_LIKE(1, 2) answer(const char *format, ...)
 {
     struct engine_result r;
     va_list args;
@@ -435,6 +436,49 @@ static void test_last_checkpoint(void **state)
     delta_close(t);
 }
 
+/* The program itself, called with a table, checkpoints it and dies on the way (see main). */
+static int checkpoint_elsewhere(const char *other_home, const char *folder, const char *name)
+{
+    struct delta_table *t;
+    char *storage = mem_format("%s/warehouse2", other_home);
+    if (!engine_open("", other_home, storage, INT64_C(1) << 30, &err) ||
+        !engine_connect(&conn, NULL, &err) || !delta_open(&t, folder, name, &err) ||
+        !delta_checkpoint_write(t, conn, &err))
+        fprintf(stderr, "%s\n", err.text);
+    return 1;
+}
+
+/* Killed between checkpoint and hint: the checkpoint counts, the old hint does no harm. */
+static void test_kill_at_checkpoint(void **state)
+{
+    (void)state;
+    struct delta_table *t = open_new((struct delta_options){0}), *again;
+    append(t, 0, 10, NULL);
+    unit_ok(delta_checkpoint_write(t, conn, &err));
+    append(t, 10, 20, NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        setenv("MILLRACE_FAIL", "delta.checkpoint:1", 1);
+        if (chdir(started_in)) _exit(4); /* where the engine is looked for */
+        execl("/proc/self/exe", "test_delta_parquet", home, lake, delta_name(t), (char *)NULL);
+        _exit(3);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    char name[64];
+    delta_checkpoint_name(2, name);
+    assert_true(exists(t, name));
+    assert_select(t, "count()", "", "20\n");
+    unit_ok(delta_open(&again, lake, delta_name(t), &err));
+    assert_int_equal(again->now.checkpoint_version, 2);
+    assert_int_equal(delta_row_count(again), 20);
+    append(again, 20, 30, NULL);
+    assert_select(t, "count()", "", "30\n");
+    delta_close(again);
+    delta_close(t);
+}
+
 /* A handle that others have left behind, its versions cleaned away, finds the present. */
 static void test_passed_by(void **state)
 {
@@ -482,7 +526,11 @@ static void test_upkeep(void **state)
     struct delta_commit *c = delta_commit_begin(t, "DELETE");
     delta_commit_remove(c, delta_file_find(t, gone), true);
     unit_ok(delta_commit_finish(c, NULL, &err));
-    struct delta_file young = write_rows(t, 20, 30, NULL), orphan = write_rows(t, 30, 40, NULL);
+    struct delta_table *died;
+    unit_ok(delta_open(&died, lake, delta_name(t), &err));
+    struct delta_file young = write_rows(died, 20, 30, NULL), orphan = write_rows(died, 30, 40, NULL);
+    delta_close(died);
+    struct delta_file spilled = write_rows(t, 40, 50, NULL); /* of a transaction that goes on for long */
     struct delta_file live;
     delta_file_copy(&live, delta_file_find(t, kept));
 
@@ -495,7 +543,7 @@ static void test_upkeep(void **state)
     unit_ok(delta_upkeep(t, conn, INT64_MAX, &err));
     assert_int_equal(t->now.checkpoint_version, 5);
     assert_true(exists(t, gone) && exists(t, kept) && exists(t, vector) && exists(t, old_vector));
-    assert_true(exists(t, young.path));
+    assert_true(exists(t, young.path) && exists(t, spilled.path));
     assert_false(exists(t, orphan.path));
     assert_int_equal(t->now.tombstones.count, 3);
     char first[64];
@@ -514,7 +562,7 @@ static void test_upkeep(void **state)
     unit_ok(delta_upkeep(t, conn, 5, &err));
     assert_false(exists(t, gone));
     assert_false(exists(t, old_vector));
-    assert_true(exists(t, kept) && exists(t, vector) && exists(t, young.path));
+    assert_true(exists(t, kept) && exists(t, vector) && exists(t, young.path) && exists(t, spilled.path));
     assert_int_equal(t->now.tombstones.count, 0);
     assert_false(exists(t, first));
     char last[64];
@@ -522,6 +570,7 @@ static void test_upkeep(void **state)
     assert_true(exists(t, last));
     unit_ok(delta_open(&again, lake, delta_name(t), &err));
     assert_int_equal(delta_row_count(again), 8);
+    assert_int_equal(t->in_flight.count, 1);
     assert_select(again, "groupArray(id)", "",
                   strstr(live.stats, "\"id\":10") ? "[10,13,14,15,16,17,18,19]\n" : "[0,3,4,5,6,7,8,9]\n");
     mem_free(gone);
@@ -530,6 +579,7 @@ static void test_upkeep(void **state)
     mem_free(old_vector);
     delta_file_free(&young);
     delta_file_free(&orphan);
+    delta_file_free(&spilled);
     delta_file_free(&live);
     delta_close(again);
     delta_close(t);
@@ -635,8 +685,32 @@ static void test_compaction_races_appends(void **state)
     delta_close(t);
 }
 
-int main(void)
+/* Many small flushes, merged all along: the files stay few, and each row is rewritten a few times only. */
+static void test_compaction_is_frugal(void **state)
 {
+    (void)state;
+    enum { FLUSHES = 120, ROWS = 10, FILES = 6 };
+    struct delta_table *t = open_new((struct delta_options){.append_only = true});
+    int64_t rewritten = 0;
+    for (int i = 0; i < FLUSHES; i++) {
+        append(t, i * ROWS, (i + 1) * ROWS, NULL);
+        size_t merged;
+        int64_t before = delta_version(t);
+        unit_ok(delta_compact_append_only(t, conn, FILES, 1000000, &merged, &err));
+        assert_true(delta_file_count(t) <= FILES);
+        for (size_t f = 0; f < delta_file_count(t); f++)
+            if (delta_file_at(t, f)->added_version > before) rewritten += delta_file_at(t, f)->rows;
+    }
+    assert_int_equal(delta_row_count(t), FLUSHES * ROWS);
+    assert_true(rewritten > 0 && rewritten < FLUSHES * ROWS * 6);
+    assert_select(t, "count(), sum(id)", "", "1200\t719400\n");
+    delta_close(t);
+}
+
+int main(int argc, char **argv)
+{
+    if (!getcwd(started_in, sizeof started_in)) return 1;
+    if (argc == 4) return checkpoint_elsewhere(argv[1], argv[2], argv[3]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_write_and_read),
         cmocka_unit_test(test_rows_of_wrong_shape),
@@ -648,6 +722,8 @@ int main(void)
         cmocka_unit_test(test_checkpoint_shape),
         cmocka_unit_test(test_last_checkpoint),
         cmocka_unit_test(test_passed_by),
+        cmocka_unit_test(test_kill_at_checkpoint),
+        cmocka_unit_test(test_compaction_is_frugal),
         cmocka_unit_test(test_upkeep),
         cmocka_unit_test(test_temporary_files),
         cmocka_unit_test(test_compaction),
