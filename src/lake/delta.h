@@ -1,7 +1,7 @@
 /* One Delta table: its log read and written by our own C, its Parquet files by the engine.
  * Rules: Delta PROTOCOL.md. A table is named by its folder below the lake ("bronze/changes",
  * "silver/orders"). A handle belongs to one thread; several handles, threads and processes may
- * commit to one table: put-if-absent decides (a hard link; see commit.c).
+ * commit to one table: put-if-absent decides (a hard link; see delta_commit.c).
  *
  * Protocol: append-only tables (1,2), tables with deletion vectors (3,7). Every commit carries the
  * position of its input as a `txn` action, so a position and its data are durable together. */
@@ -107,9 +107,10 @@ bool delta_write_vectors(struct delta_table *t, const struct delta_positions *ve
 bool delta_read_vector(const struct delta_table *t, const struct delta_dv *dv, uint32_t **rows,
                        size_t *count, struct error *err) MUST_CHECK;
 
-/* Builds one commit. begin copies nothing from outside; finish syncs the new files in parallel,
- * publishes, refreshes the handle and frees the builder whatever the outcome. On a conflict that
- * makes the commit wrong (see commit.c) it fails with RETRY: plan again. */
+/* Builds one commit. An add whose vector covers all rows is left out: its remove says it all. begin copies
+ * nothing from outside; finish syncs the new files in parallel, publishes, refreshes the handle and frees
+ * the builder whatever the outcome. On a conflict that makes the commit wrong (see delta_commit.c) it fails with
+ * RETRY: plan again. */
 struct delta_commit *delta_commit_begin(struct delta_table *t, const char *operation);
 /* A fresh UUID that the commit will carry (commitInfo.txnId): tells later whether a version is ours. */
 const char *delta_commit_id(const struct delta_commit *c);

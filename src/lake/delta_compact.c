@@ -3,7 +3,7 @@
  *  1. Files of one partition are merged in the order of their commits, and rows keep their order.
  *  2. A row is rewritten only when its file grows by half at least: the work for n rows is n log n. Only
  *     when too many files would be left are larger ones taken too.
- *  3. A call copies about rows_max rows and no more; the rest follows at the next.
+ *  3. A call copies about rows_max rows and FILES_MAX files at most; the rest follows at the next.
  *  4. The commit is all dataChange=false and carries nothing else: readers of the history do not see
  *     it, and appends of other writers pass it by.
  *  5. Memory is bounded by one small file: the rows stream from file to file, the statistics of the new
@@ -12,7 +12,7 @@
 
 #include <stdlib.h>
 
-enum { GROWTH = 2 };
+enum { GROWTH = 2, FILES_MAX = 128 };
 
 typedef const struct delta_file *file_ref;
 
@@ -66,7 +66,7 @@ static bool next_group(file_ref *files, size_t count, int64_t rows_max, bool eag
     while (*at < count) {
         size_t from = *at;
         int64_t rows = files[(*at)++]->rows;
-        while (*at < count && same_partition(files[from], files[*at])) {
+        while (*at < count && *at - from < FILES_MAX && same_partition(files[from], files[*at])) {
             int64_t more = files[*at]->rows;
             if (rows + more > rows_max || (!eager && more > GROWTH * (rows + 1))) break;
             rows += more;
@@ -180,7 +180,8 @@ bool delta_compact_append_only(struct delta_table *t, struct engine_conn *conn, 
     struct engine_conn *reader = NULL;
     struct delta_commit *commit = delta_commit_begin(t, "OPTIMIZE");
     bool ok = engine_connect(&reader, NULL, err);
-    while (ok && rows < rows_max && next_group(files, count, rows_max, eager, &at, &g)) {
+    while (ok && rows < rows_max && gone < FILES_MAX &&
+           next_group(files, count, rows_max, eager, &at, &g)) {
         qsort(g.files, g.count, sizeof *g.files, by_age);
         ok = merge_group(t, conn, reader, &g, commit, err);
         gone += g.count;
