@@ -52,6 +52,7 @@ bool flow_init(struct flow *f, const struct config *config, struct error *err)
     queue_init(&f->resync_requests, 1 << 20);
     queue_init(&f->replay_requests, 1 << 20);
     pthread_mutex_init(&f->check_lock, NULL);
+    pthread_mutex_init(&f->warehouse_lock, NULL);
     condition_init(&f->check_changed);
     f->check.cut_version = -1;
     for (int i = 0; i < STAGE_COUNT; i++) pthread_mutex_init(&f->status[i].lock, NULL);
@@ -76,6 +77,7 @@ void flow_free(struct flow *f)
     wake_free(&f->warehouse_wake);
     wake_free(&f->capture_wake);
     pthread_mutex_destroy(&f->check_lock);
+    pthread_mutex_destroy(&f->warehouse_lock);
     pthread_cond_destroy(&f->check_changed);
     for (int i = 0; i < STAGE_COUNT; i++) pthread_mutex_destroy(&f->status[i].lock);
     mem_free(f->lake);

@@ -88,6 +88,12 @@ struct flow {
     struct check_request check;
     bool check_busy;                /* a check is between its hold and its snapshot; under check_lock */
 
+    /* Held by the warehouse stage while it changes tables, by check while it reads one with its version.
+     * Nothing else is taken while it is held. */
+    pthread_mutex_t warehouse_lock;
+    /* The refine stage while it is open (refine.h gives its parts); NULL otherwise. */
+    void *_Atomic refine;
+
     /* resync and replay requests from the API: comma-free table names, taken by capture / refine. */
     struct queue resync_requests;   /* char *, "public.orders" */
     struct queue replay_requests;   /* char *, "<table>\x1f<key>" or "<table>" for all */

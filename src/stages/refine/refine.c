@@ -155,6 +155,7 @@ static bool refine_open(struct flow *flow, void **self, struct error *err)
         return error_wrap(err, "refine");
     }
     stage_state(r->status, "ready");
+    atomic_store(&flow->refine, r);
     *self = r;
     return true;
 }
@@ -162,12 +163,25 @@ static bool refine_open(struct flow *flow, void **self, struct error *err)
 static void refine_close(void *self)
 {
     struct refine *r = self;
+    atomic_store(&r->flow->refine, NULL);
     if (r->silver) silver_close(r->silver);
     if (r->gold) gold_close(r->gold);
     if (r->bronze) delta_close(r->bronze);
     if (r->batches) delta_close(r->batches);
     if (r->conn) engine_disconnect(r->conn);
     mem_free(r);
+}
+
+const struct gold *refine_gold(const struct flow *flow)
+{
+    const struct refine *r = atomic_load(&flow->refine);
+    return r ? r->gold : NULL;
+}
+
+const struct silver *refine_silver(const struct flow *flow)
+{
+    const struct refine *r = atomic_load(&flow->refine);
+    return r ? r->silver : NULL;
 }
 
 /* A consistent point that check waits for bounds the range: refine must stop exactly there once. */

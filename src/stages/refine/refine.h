@@ -14,4 +14,11 @@ extern const struct stage_ops refine_ops;
  * completed_at timestamp, versions string (JSON). Constant; do not free. */
 const struct columns *batches_columns(void);
 
+struct gold;
+struct silver;
+/* The parts of the open stage, for check's reading functions (those that gold.h and silver.h allow on any
+ * thread); NULL while the stage is not open. */
+const struct gold *refine_gold(const struct flow *flow);
+const struct silver *refine_silver(const struct flow *flow);
+
 #endif

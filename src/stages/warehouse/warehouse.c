@@ -189,7 +189,10 @@ static bool warehouse_step(void *self, enum progress *out, struct error *err)
     struct warehouse *w = self;
     *out = PROGRESS_IDLE;
     if (!w->met && !warehouse_meet(w, &w->met, err)) return false;
-    if (w->met && !take_batches(w, out, err)) return false;
+    pthread_mutex_lock(&w->flow->warehouse_lock);
+    bool taken = !w->met || take_batches(w, out, err);
+    pthread_mutex_unlock(&w->flow->warehouse_lock);
+    if (!taken) return false;
     if (*out == PROGRESS_IDLE) {
         stage_state(w->status, w->met ? "up to date" : "waiting for the first batch");
         wake_wait(&w->flow->warehouse_wake, WAIT_US);
