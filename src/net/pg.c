@@ -81,7 +81,7 @@ static void put_message(char *to, size_t size, const char *message)
     while (n && (to[n - 1] == '\n' || to[n - 1] == ' '))
         to[--n] = '\0';
     for (char *c = to; *c; c++)
-        if (*c == '\n') *c = ' ';
+        if (*c == '\n' || *c == '\t') *c = ' ';
 }
 
 static const struct state *state_find(const char *code)

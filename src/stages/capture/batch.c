@@ -16,6 +16,14 @@ enum { BATCH_OVERHEAD = 256 };
 
 struct capture_memory capture_memory;
 
+void capture_memory_free(struct capture_memory *m)
+{
+    mem_free(m->identity);
+    map_free(&m->copied, NULL);
+    map_free(&m->shapes, mem_free);
+    *m = (struct capture_memory){0};
+}
+
 void outbox_init(struct outbox *o, struct flow *flow)
 {
     *o = (struct outbox){.flow = flow, .ready = change_batch_new(), .open = change_batch_new()};

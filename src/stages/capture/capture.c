@@ -11,8 +11,7 @@ enum { PHASE_BEGIN, PHASE_WAIT, PHASE_COPY, PHASE_START, PHASE_STREAM };
 void capture_set_resume(const struct capture_resume *r)
 {
     struct capture_memory *m = &capture_memory;
-    mem_free(m->identity);
-    map_free(&m->copied, NULL);
+    capture_memory_free(m);
     bool anew = r->new_epoch && r->epoch > 0;
     *m = (struct capture_memory){
         .set = true,

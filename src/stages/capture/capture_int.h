@@ -56,6 +56,7 @@ struct published { /* a table of the publication */
     double rows_estimate;
     char *columns; /* JSON array of names or NULL: all */
     char *filter;
+    char *filenode, *shape; /* where its rows lie, and a hash of its columns' types */
 };
 
 struct published_list {
@@ -64,6 +65,7 @@ struct published_list {
 };
 
 void published_free(struct published_list *list);
+void published_item_free(struct published *p);
 const struct published *published_find(const struct published_list *list, const char *table);
 /* The publication's tables that the settings want, by name. */
 bool catalog_published(struct pg *pg, const struct config *config, struct published_list *out,
@@ -152,9 +154,11 @@ struct capture_memory {
     uint64_t partial_count; /* its changes there */
     char *identity;
     struct map copied; /* table -> itself */
+    struct map shapes; /* table -> "filenode shape" as last seen */
 };
 
 extern struct capture_memory capture_memory;
+void capture_memory_free(struct capture_memory *m);
 
 struct outgoing {
     struct change_batch *batch;

@@ -10,13 +10,20 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+void published_item_free(struct published *p)
+{
+    mem_free(p->table);
+    mem_free(p->columns);
+    mem_free(p->filter);
+    mem_free(p->filenode);
+    mem_free(p->shape);
+    *p = (struct published){0};
+}
+
 void published_free(struct published_list *list)
 {
-    for (size_t i = 0; i < list->count; i++) {
-        mem_free(list->items[i].table);
-        mem_free(list->items[i].columns);
-        mem_free(list->items[i].filter);
-    }
+    for (size_t i = 0; i < list->count; i++)
+        published_item_free(&list->items[i]);
     mem_free(list->items);
     *list = (struct published_list){0};
 }
@@ -60,6 +67,8 @@ static bool read_published(struct published *p, const struct pg_rows *r, int row
         .rows_estimate = (double)pg_int(r, row, 7),
         .columns = mem_text(pg_text(r, row, 8)),
         .filter = mem_text(pg_text(r, row, 9)),
+        .filenode = mem_text(pg_text(r, row, 10)),
+        .shape = mem_text(pg_text(r, row, 11)),
     };
     return true;
 }
@@ -75,6 +84,10 @@ static bool query_published(struct pg *pg, const struct config *config, struct p
                                                 "current_setting('block_size')::int"
                                                 " ELSE 0 END, greatest(c.reltuples, 0)::int8, ");
     buf_put_text(&sql, pg_server_version(pg) >= 150000 ? "to_json(p.attnames), p.rowfilter" : "NULL, NULL");
+    buf_put_text(&sql,
+                 ", coalesce(pg_relation_filenode(c.oid), 0), (SELECT md5(string_agg(a.attnum || ' ' ||"
+                 " a.atttypid || ' ' || a.atttypmod, ',' ORDER BY a.attnum)) FROM pg_attribute a"
+                 " WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)");
     buf_put_text(&sql, " FROM pg_publication_tables p JOIN pg_namespace n ON n.nspname = p.schemaname"
                        " JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename"
                        " WHERE p.pubname = $1 ORDER BY 1");

@@ -30,7 +30,28 @@ static void take_requests(struct capture *c)
     }
 }
 
-/* From time to time: is the publication still there, has it new tables? */
+/* A table that was rewritten when its columns changed (a new type, a volatile default) has other values
+ * in rows that the stream never sends. A new place alone is TRUNCATE or VACUUM FULL. */
+static bool rewritten(const struct published *p)
+{
+    char *now = mem_format("%s %s", p->filenode, p->shape ? p->shape : "");
+    void **place = map_put(&capture_memory.shapes, slice_of(p->table));
+    const char *then = *place;
+    size_t node = strlen(p->filenode) + 1;
+    bool both = then && strncmp(then, now, node) != 0 && strcmp(strchr(then, ' '), now + node - 1) != 0;
+    mem_free(*place);
+    *place = now;
+    return both;
+}
+
+static void look_at(struct capture *c, const struct published *p)
+{
+    bool anew = rewritten(p);
+    if (anew) log_info("capture", "table was rewritten", "table=%s", p->table);
+    if (anew || !map_find(&capture_memory.copied, slice_of(p->table))) resync_want(c, p->table);
+}
+
+/* From time to time: is the publication still there, has it new tables, was one rewritten? */
 static bool look(struct capture *c, struct error *err)
 {
     int64_t now_us = clock_mono_us();
@@ -47,8 +68,7 @@ static bool look(struct capture *c, struct error *err)
             c->config->publication);
     if (!catalog_published(c->pg, c->config, &list, err)) return false;
     for (size_t i = 0; i < list.count; i++)
-        if (!map_find(&capture_memory.copied, slice_of(list.items[i].table)))
-            resync_want(c, list.items[i].table);
+        look_at(c, &list.items[i]);
     published_free(&list);
     return true;
 }
@@ -67,11 +87,8 @@ static void keep_wanted(struct published_list *list, const struct map *wanted)
                      "table=%s: GRANT SELECT on it to the role of `source`", p->table);
         }
     }
-    for (size_t i = kept; i < list->count; i++) {
-        mem_free(list->items[i].table);
-        mem_free(list->items[i].columns);
-        mem_free(list->items[i].filter);
-    }
+    for (size_t i = kept; i < list->count; i++)
+        published_item_free(&list->items[i]);
     list->count = kept;
 }
 

@@ -57,6 +57,7 @@ static bool on_relation(struct capture *c, struct error *err)
     if (old && old->table && r->table && old->announced)
         r->announced = strcmp(old->table->schema.id, r->table->schema.id) == 0 &&
                        strcmp(old->table->schema.table, r->table->schema.table) == 0;
+    if (old && !r->announced) c->next_look_us = 0; /* it may have been rewritten */
     relation_free(old);
     *place = r;
     return true;
