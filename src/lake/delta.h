@@ -49,6 +49,13 @@ bool delta_open_or_create(struct delta_table **out, const char *lake, const char
                           const struct columns *columns, const struct delta_options *options,
                           struct error *err) MUST_CHECK;
 bool delta_open(struct delta_table **out, const char *lake, const char *name, struct error *err) MUST_CHECK;
+/* Opens the table as it was at a past version: does not move, refuses commits. DATA when the log no
+ * longer reaches back so far. */
+bool delta_open_at(struct delta_table **out, const char *lake, const char *name, int64_t version,
+                   struct error *err) MUST_CHECK;
+/* The position of an app id as of a past version; -1: none. */
+bool delta_txn_at(const char *lake, const char *name, const char *app_id, int64_t version,
+                  int64_t *position, struct error *err) MUST_CHECK;
 void delta_close(struct delta_table *t);
 /* Takes in commits that others have made. Pointers to files and columns of the handle live until the
  * next refresh or commit. */
@@ -109,8 +116,8 @@ bool delta_read_vector(const struct delta_table *t, const struct delta_dv *dv, u
 
 /* Builds one commit. An add whose vector covers all rows is left out: its remove says it all. begin copies
  * nothing from outside; finish syncs the new files in parallel, publishes, refreshes the handle and frees
- * the builder whatever the outcome. On a conflict that makes the commit wrong (see delta_commit.c) it fails with
- * RETRY: plan again. */
+ * the builder whatever the outcome. On a conflict that makes the commit wrong (see delta_commit.c) it fails
+ * with RETRY: plan again. */
 struct delta_commit *delta_commit_begin(struct delta_table *t, const char *operation);
 /* A fresh UUID that the commit will carry (commitInfo.txnId): tells later whether a version is ours. */
 const char *delta_commit_id(const struct delta_commit *c);

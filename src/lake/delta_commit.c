@@ -179,6 +179,7 @@ static bool check(struct delta_commit *c, struct error *err)
 {
     const struct delta_snapshot *s = &c->table->now;
     if (s->unwritable) return error_set(err, ERROR_CONFIG, "%s", s->unwritable);
+    if (c->table->pinned) return error_set(err, ERROR_CONFIG, "the table is open at a past version");
     if (c->table->stale) return error_set(err, ERROR_RETRY, "the handle must be refreshed first");
     return paths_unique(&c->adds, "adds", err) && paths_unique(&c->removes, "removes", err) &&
            check_removes(c, err) && check_adds(c, err);

@@ -106,6 +106,7 @@ struct delta_table {
     char *name, *folder;
     struct store *store;
     struct delta_snapshot now;
+    bool pinned;         /* opened at a past version */
     bool stale;          /* a commit could be taken in by halves only: load anew */
     int64_t vacuumed_ms; /* monotonic time of the last vacuum; 0: none by this handle */
     bool vacuum_unfinished;
@@ -168,6 +169,8 @@ struct delta_checkpoint_part {
 };
 bool delta_checkpoint_parse(const char *name, struct delta_checkpoint_part *out);
 bool delta_load(struct delta_table *t, struct error *err) MUST_CHECK;
+/* Loads a past version and pins the handle to it. */
+bool delta_load_at(struct delta_table *t, int64_t version, struct error *err) MUST_CHECK;
 /* Reads one commit; *found false when there is none. */
 bool delta_read_commit(struct delta_table *t, int64_t version, struct delta_actions *out, bool *found,
                        struct error *err) MUST_CHECK;

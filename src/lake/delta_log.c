@@ -80,10 +80,10 @@ bool delta_take_in(struct delta_table *t, struct delta_actions *actions, struct 
     return true;
 }
 
-/* Replays onto s what follows its version. */
-static bool replay(struct delta_table *t, struct delta_snapshot *s, struct error *err)
+/* Replays onto s what follows its version, up to `last`. */
+static bool replay(struct delta_table *t, struct delta_snapshot *s, int64_t last, struct error *err)
 {
-    for (;;) {
+    while (s->version < last) {
         struct delta_actions actions;
         bool found;
         int64_t next = s->version + 1;
@@ -92,6 +92,7 @@ static bool replay(struct delta_table *t, struct delta_snapshot *s, struct error
         if (!delta_snapshot_apply(s, &actions, next, err))
             return error_wrap(err, "%s: version %lld", t->name, (long long)next);
     }
+    return true;
 }
 
 struct checkpoint_found {
@@ -99,8 +100,9 @@ struct checkpoint_found {
     int parts;
 };
 
-/* The newest checkpoint whose parts are all there. Names are sorted, so parts stand together. */
-static struct checkpoint_found newest_checkpoint(const struct store_listing *names)
+/* The newest checkpoint up to `last` whose parts are all there. Names are sorted, so parts stand together.
+ */
+static struct checkpoint_found newest_checkpoint(const struct store_listing *names, int64_t last)
 {
     struct checkpoint_found best = {-1, 0};
     for (size_t i = 0; i < names->count; i++) {
@@ -111,7 +113,8 @@ static struct checkpoint_found newest_checkpoint(const struct store_listing *nam
                delta_checkpoint_parse(names->items[i + (size_t)have].name, &next) &&
                next.version == first.version && next.part == have + 1 && next.parts == first.parts)
             have++;
-        if (have == first.parts) best = (struct checkpoint_found){first.version, first.parts};
+        if (have == first.parts && first.version <= last)
+            best = (struct checkpoint_found){first.version, first.parts};
     }
     return best;
 }
@@ -143,16 +146,17 @@ static bool seed(struct delta_table *t, struct checkpoint_found from, struct del
     return true;
 }
 
-static bool load_once(struct delta_table *t, struct delta_snapshot *s, struct error *err)
+static bool load_once(struct delta_table *t, struct delta_snapshot *s, int64_t last, struct error *err)
 {
     struct store_listing names;
     if (!store_list(t->store, DELTA_LOG_FOLDER, false, &names, err)) return false;
-    struct checkpoint_found from = newest_checkpoint(&names);
+    struct checkpoint_found from = newest_checkpoint(&names, last);
     int64_t newest = newest_commit(&names);
     store_listing_free(&names);
+    if (newest > last) newest = last;
     if (from.version < 0 && newest < 0)
         return error_set(err, ERROR_CONFIG, "there is no Delta table in %s", t->folder);
-    if (!seed(t, from, s, err) || !replay(t, s, err)) return false;
+    if (!seed(t, from, s, err) || !replay(t, s, last, err)) return false;
     if (s->version < newest)
         return error_set(err, ERROR_RETRY, "%s: version %lld is missing from the log", t->name,
                          (long long)s->version + 1);
@@ -166,7 +170,7 @@ static bool head_of_log(struct delta_table *t, int64_t *checkpoint, int64_t *new
 {
     struct store_listing names;
     if (!store_list(t->store, DELTA_LOG_FOLDER, false, &names, err)) return false;
-    *checkpoint = newest_checkpoint(&names).version;
+    *checkpoint = newest_checkpoint(&names, INT64_MAX).version;
     *newest = newest_commit(&names);
     store_listing_free(&names);
     return true;
@@ -178,7 +182,7 @@ bool delta_load(struct delta_table *t, struct error *err)
     for (int tries = 1;; tries++) {
         struct delta_snapshot fresh;
         delta_snapshot_init(&fresh);
-        if (load_once(t, &fresh, err)) {
+        if (load_once(t, &fresh, INT64_MAX, err)) {
             delta_snapshot_free(&t->now);
             t->now = fresh;
             t->stale = false;
@@ -192,6 +196,25 @@ bool delta_load(struct delta_table *t, struct error *err)
         checkpoint = c;
         newest = n;
     }
+}
+
+bool delta_load_at(struct delta_table *t, int64_t version, struct error *err)
+{
+    struct delta_snapshot past;
+    delta_snapshot_init(&past);
+    bool ok = load_once(t, &past, version, err);
+    if (ok && past.version != version)
+        ok = error_set(err, ERROR_DATA, "%s: there is no version %lld", t->name, (long long)version);
+    if (!ok) {
+        delta_snapshot_free(&past);
+        if (err->kind == ERROR_RETRY)
+            err->kind = ERROR_DATA; /* what is gone from the past does not return */
+        return false;
+    }
+    delta_snapshot_free(&t->now);
+    t->now = past;
+    t->pinned = true;
+    return true;
 }
 
 /* There is no next version: it is not written yet, or it was removed and we were passed by. */
@@ -211,9 +234,10 @@ static bool passed_by(struct delta_table *t, bool *passed, struct error *err)
 
 bool delta_refresh(struct delta_table *t, struct error *err)
 {
+    if (t->pinned) return true;
     if (t->stale) return delta_load(t, err);
     t->stale = true;
-    if (!replay(t, &t->now, err)) return false;
+    if (!replay(t, &t->now, INT64_MAX, err)) return false;
     t->stale = false;
     bool passed;
     if (!passed_by(t, &passed, err)) return false;

@@ -85,6 +85,30 @@ bool delta_open(struct delta_table **out, const char *lake, const char *name, st
     return true;
 }
 
+bool delta_open_at(struct delta_table **out, const char *lake, const char *name, int64_t version,
+                   struct error *err)
+{
+    struct delta_table *t;
+    *out = NULL;
+    if (!new_handle(&t, lake, name, err)) return false;
+    if (!delta_load_at(t, version, err)) {
+        delta_close(t);
+        return false;
+    }
+    *out = t;
+    return true;
+}
+
+bool delta_txn_at(const char *lake, const char *name, const char *app_id, int64_t version,
+                  int64_t *position, struct error *err)
+{
+    struct delta_table *t;
+    if (!delta_open_at(&t, lake, name, version, err)) return false;
+    *position = delta_txn(t, app_id);
+    delta_close(t);
+    return true;
+}
+
 /* ---- creating ---- */
 
 static bool check_columns(const struct columns *columns, const struct delta_options *o, struct error *err)

@@ -146,7 +146,7 @@ bool delta_upkeep(struct delta_table *t, struct engine_conn *conn, int64_t keep_
 {
     struct delta_snapshot *s = &t->now;
     if (!delta_refresh(t, err)) return false;
-    if (s->unwritable) return true;
+    if (s->unwritable || t->pinned) return true;
     bool checkpoint =
         s->version > 0 &&
         s->version - (s->checkpoint_version < 0 ? 0 : s->checkpoint_version) >= s->checkpoint_commits;

@@ -207,6 +207,30 @@ static void test_append_and_history(void **state)
     delta_close(t);
 }
 
+static void test_past_versions(void **state)
+{
+    (void)state;
+    struct delta_table *t = open_plain(), *past;
+    int64_t position;
+    for (int i = 1; i <= 3; i++)
+        unit_ok(append(t, "app", i * 10, NULL));
+    unit_ok(delta_open_at(&past, lake, "bronze/changes", 2, &err));
+    assert_int_equal(delta_version(past), 2);
+    assert_int_equal(delta_file_count(past), 2);
+    unit_ok(delta_refresh(past, &err));
+    assert_int_equal(delta_version(past), 2);
+    assert_false(append(past, NULL, 0, NULL));
+    assert_int_equal(err.kind, ERROR_CONFIG);
+    delta_close(past);
+    unit_ok(delta_txn_at(lake, "bronze/changes", "app", 1, &position, &err));
+    assert_int_equal(position, 10);
+    unit_ok(delta_txn_at(lake, "bronze/changes", "app", 0, &position, &err));
+    assert_int_equal(position, -1);
+    assert_false(delta_txn_at(lake, "bronze/changes", "app", 4, &position, &err));
+    assert_int_equal(err.kind, ERROR_DATA);
+    delta_close(t);
+}
+
 static void test_partition_values(void **state)
 {
     (void)state;
@@ -830,6 +854,7 @@ int main(void)
         TEST(test_create_with_vectors),
         TEST(test_names_differing_in_case_refused),
         TEST(test_append_and_history),
+        TEST(test_past_versions),
         TEST(test_partition_values),
         TEST(test_vectors_of_one_file),
         TEST(test_vectors_share_a_file),

@@ -483,7 +483,7 @@ static void test_kill_at_checkpoint(void **state)
 static void test_passed_by(void **state)
 {
     (void)state;
-    struct delta_table *t = open_new((struct delta_options){0}), *slow;
+    struct delta_table *t = open_new((struct delta_options){0}), *slow, *past;
     struct delta_history_entry e;
     append(t, 0, 10, NULL);
     unit_ok(delta_open(&slow, lake, delta_name(t), &err));
@@ -499,6 +499,11 @@ static void test_passed_by(void **state)
     assert_int_equal(err.kind, ERROR_RETRY);
     assert_int_equal(delta_version(slow), 4);
     assert_int_equal(delta_row_count(slow), 40);
+    assert_false(delta_open_at(&past, lake, delta_name(t), 3, &err)); /* before all that is left */
+    assert_int_equal(err.kind, ERROR_DATA);
+    unit_ok(delta_open_at(&past, lake, delta_name(t), 4, &err));
+    assert_int_equal(delta_row_count(past), 40);
+    delta_close(past);
     assert_false(delta_history(slow, 2, &e, &err));
     assert_int_equal(err.kind, ERROR_DATA);
     delta_file_free(&f);
