@@ -282,6 +282,8 @@ static bool finish_model(struct parse *p, struct slice select, struct error *err
         mem_free(group);
         if (!ok) return false;
         if (groups != 1) return error_set(err, ERROR_CONFIG, "%s: group is one column", m->file);
+        if (m->columns.items[m->group].nullable)
+            return error_set(err, ERROR_CONFIG, "%s: the group must be not null", m->file);
     }
     m->table = mem_format("gold/%s", m->name);
     m->select = text_of(select);

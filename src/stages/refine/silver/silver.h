@@ -4,8 +4,10 @@
  * state; clean by SQL (sql/silver/<table>.sql, or a generated model); commit quarantine, then history,
  * then the current table together with the raw state.
  *
- *   state   w/<table>\0<key JSON>  -> raw row: epoch, lsn, ordinal, schema id, flags, after JSON
+ *   state   w/<table>\0<key JSON>  -> raw row: epoch, lsn, ordinal, schema id, flags, after JSON (raw.h)
  *           s/<table>\0<schema id> -> schema record
+ *
+ * <table> is silver's name: "orders" for public.orders, "sales__orders" for sales.orders.
  *
  * Columns of silver/<table>: those of the model, then _key string, _epoch integer, _lsn long,
  * _ordinal long, _commit_at timestamp. History: the same plus _op string, _valid_from timestamp. */
@@ -19,6 +21,10 @@
 
 struct silver;
 struct gold;
+
+/* Defines the SQL functions that models use (sql/dialect/clickhouse.sql). They are the engine's, not the
+ * connection's. silver_open calls it. */
+bool dialect_load(struct engine_conn *conn, struct error *err) MUST_CHECK;
 
 /* What gold wants of silver's tables, asked when a table is opened. */
 struct silver_hooks {
@@ -36,8 +42,11 @@ void silver_close(struct silver *s);
  * each touched table at `position`. Tables that stand at position already are passed over. */
 bool silver_apply(struct silver *s, struct slice rows, int64_t position, struct error *err) MUST_CHECK;
 struct keyed *silver_table(struct silver *s, const char *table);
-/* The lowest and the highest position of all tables (for recovery); -1 when there are none. */
-int64_t silver_position_least(const struct silver *s);
+/* For recovery. most: the highest position of all tables, -1 when there are none. least: where the first
+ * range must begin: below most when the state is older than the lake (then only the state is written) or
+ * when a table was left behind by an error of its own; such tables take no range until it was asked.
+ * Ranges that are done again must end at the last row of `batches` and at most, as the first time. */
+int64_t silver_position_least(struct silver *s);
 int64_t silver_position_most(const struct silver *s);
 /* {"orders":12,"orders_history":9,...} */
 void silver_versions(const struct silver *s, struct buf *json);
@@ -46,7 +55,9 @@ bool silver_replay(struct silver *s, const char *table, const char *key, int64_t
                    size_t *repaired, struct error *err) MUST_CHECK;
 bool silver_upkeep(struct silver *s, struct error *err) MUST_CHECK;
 
-/* For check: cleans raw rows again, without the state: rows in, rows of silver_table's columns out. */
+/* For check: cleans the raw rows of a table as of a snapshot again; each gets the key and a row of
+ * silver_table's columns, or data NULL when the newest image is in quarantine. Takes nothing from s but its
+ * flow and has an engine connection of its own: any thread may call it. */
 bool silver_clean_raw(struct silver *s, const char *table, const struct state_snapshot *at,
                       keyed_each *each, void *arg, struct error *err) MUST_CHECK;
 

@@ -8,7 +8,10 @@
  *   copy.c      brackets of a copy, ghosts, TRUNCATE, tables without key
  *   settle.c    cleaned versions become history rows, current rows, quarantine and raw rows
  *   commit.c    the commits of one table, in their order
- *   rebuild.c   new columns or a new model over rows that are there already; replay
+ *   walk.c      raw rows of a whole table, cleaned again
+ *   rebuild.c   new columns or a new model over rows that are there already
+ *   history.c   the history table's columns; h/
+ *   replay.c    quarantined keys again; cleaning for check
  *   raw.c       bytes of raw rows and keys of the state
  *   dialect.c   SQL functions for models
  *
@@ -113,6 +116,8 @@ struct table {
     struct columns stored;       /* those and the meta columns: silver/<name> */
     struct keyed *current;       /* NULL: TABLE_HISTORY, or not opened yet */
     struct delta_table *history;
+    bool opened;                 /* the handles are open and the record is read */
+    bool failed;                 /* left behind by an error of its own until it is opened again */
 };
 
 enum { META_COUNT = 5, HISTORY_META_COUNT = 2 };
@@ -121,9 +126,11 @@ struct table *table_new(const char *source);
 void table_free(struct table *t);
 /* "public.orders" -> "orders"; other schemas and names in use by us get "<schema>__" before them. */
 char *table_name(const char *source);
+bool table_decode_record(struct slice value, struct table_record *r);
 void table_put_record(const struct table *t, struct state_batch *batch);
 /* Reads `t/` and the schema that it names; *found false when there is none. */
-bool table_load(struct table *t, struct state *state, bool *found, struct error *err) MUST_CHECK;
+bool table_load(struct table *t, struct state *state, const struct state_snapshot *at, bool *found,
+                struct error *err) MUST_CHECK;
 /* The schema of that id, from memory or the state; NULL and no error when nobody knows it. */
 bool table_schema(struct table *t, struct state *state, const char *id, const struct schema **out,
                   struct error *err) MUST_CHECK;
@@ -156,6 +163,7 @@ struct entry { /* one key in a range */
     struct slice good;         /* model part of the newest good row */
     struct slice current;      /* row to put; data NULL with `changed`: delete */
     bool changed;
+    bool judged;               /* its newest version was settled */
     struct slice reason;       /* newest image is bad */
 };
 
@@ -181,9 +189,11 @@ struct range_work {
     size_t item_count, item_cap;
     struct clean_results results;
     struct state_batch *also;
+    bool state_only;           /* the lake stands at the position: only the state is written */
     struct map counts;         /* TABLE_HASHED: hash -> struct row_count * */
     struct slice *held;        /* TABLE_HASHED: bronze rows that wait for the end of a copy */
     size_t held_count, held_cap;
+    bool counts_reset;         /* the state's counts are void */
     size_t repeats;
 };
 
@@ -197,8 +207,12 @@ struct silver {
     uint64_t open_copy;        /* of a bracket that names no table; 0: none */
     int64_t lake_most;         /* highest position in the lake when it was opened */
     bool state_lost;           /* the lake holds tables that the state does not know */
+    bool position_asked;       /* the driver knows where tables that are behind want to begin */
     size_t upkeep_next;
 };
+
+/* By silver's name; NULL when there is none. */
+struct table *silver_find(const struct silver *s, const char *name);
 
 /* ---- fold.c, copy.c */
 
@@ -211,6 +225,11 @@ bool fold_change(struct range_work *w, const struct change *c, struct error *err
 void fold_remove(struct range_work *w, struct entry *e, const struct change *c, char op);
 /* Puts c's image as the entry's newest. */
 void fold_put(struct range_work *w, struct entry *e, const struct change *c, struct slice after);
+/* One version with the entry's newest image at the entry's position; held back while it is partial. */
+void fold_publish(struct range_work *w, struct entry *e, char op);
+/* The event's whole image: unchanged columns from `from` (may be NULL), then from its before image. */
+bool fold_image(struct range_work *w, const struct change *c, const struct entry *from, struct slice *out,
+                struct error *err) MUST_CHECK;
 int position_compare(const struct raw_row *raw, const struct change *c);
 
 bool copy_begin(struct range_work *w, const struct change *c, struct error *err) MUST_CHECK;
@@ -249,11 +268,49 @@ bool put_history_row(const struct table *t, struct slice current_row, char op, i
 /* `h/<table>\0<key>\0<lsn><ordinal>` */
 void history_put_key(const char *table, struct slice key, uint64_t lsn, uint64_t ordinal, struct buf *out);
 
+/* A history column for a value whose type changed, and the inverse: -1 when silver/<table> lacks it. */
+char *history_name(const struct column *c);
+int history_source(const struct columns *stored, const struct column *h);
+
 bool commit_table(struct range_work *w, struct settled *settled, int64_t position, struct error *err) MUST_CHECK;
 bool commit_history(struct silver *s, struct table *t, const struct buf *pieces, const size_t *rows,
                     size_t count, int64_t position, struct error *err) MUST_CHECK;
 
-/* ---- rebuild.c */
+/* ---- walk.c */
+
+enum { RAW_WALK_ROWS = 10000 };
+
+struct raw_walk {
+    struct table *table;
+    struct state *state;
+    struct cleaner *cleaner;
+    struct state_iter *it;
+    size_t prefix_len;
+    struct arena arena;
+    struct entry *entries;      /* key and raw only */
+    struct clean_item *items;
+    size_t count, cap, item_cap, at;
+    struct clean_results results;
+};
+void raw_walk_open(struct raw_walk *w, struct table *t, struct state *state, struct cleaner *cleaner,
+                   const struct state_snapshot *at);
+/* Keeps err as it is when ok is false. */
+bool raw_walk_close(struct raw_walk *w, bool ok, struct error *err) MUST_CHECK;
+/* The next chunk of whole, living rows, cleaned; count 0 at the end. */
+bool raw_walk_fill(struct raw_walk *w, struct error *err) MUST_CHECK;
+/* The next row; NULL at the end. Both are valid until the next call. */
+bool raw_walk_next(struct raw_walk *w, struct entry **entry, struct clean_item **item,
+                   struct error *err) MUST_CHECK;
+/* The version that a raw row is. */
+struct version raw_version(struct entry *e);
+void raw_put_row(const struct table *t, const struct entry *e, struct state_batch *batch);
+
+/* ---- rebuild.c, history.c */
+
+/* Brings the history table to the columns of t->stored. */
+bool history_evolve(struct table *t, struct error *err) MUST_CHECK;
+/* Brings h/ to the history table's columns, or leaves it when gold does not read it. */
+bool history_keep(struct silver *s, struct table *t, struct error *err) MUST_CHECK;
 
 /* Brings current, history and h/ to the planned columns and model when they differ. */
 bool table_evolve(struct silver *s, struct table *t, struct error *err) MUST_CHECK;

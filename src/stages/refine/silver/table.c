@@ -95,7 +95,7 @@ static uint64_t field_u64(struct slice f)
     return v;
 }
 
-static bool record_decode(struct slice value, struct table_record *r)
+bool table_decode_record(struct slice value, struct table_record *r)
 {
     static struct column items[] = {
         {.name = "version", .type = COLUMN_BYTE},   {.name = "position", .type = COLUMN_LONG},
@@ -130,12 +130,13 @@ void table_put_record(const struct table *t, struct state_batch *batch)
     buf_free(&value);
 }
 
-bool table_load(struct table *t, struct state *state, bool *found, struct error *err)
+bool table_load(struct table *t, struct state *state, const struct state_snapshot *at, bool *found,
+                struct error *err)
 {
     struct buf key = {0}, value = {0};
     raw_put_key('t', t->name, (struct slice){0}, &key);
-    bool ok = state_get(state, NULL, buf_slice(&key), &value, found, err);
-    if (ok && *found && !record_decode(buf_slice(&value), &t->record))
+    bool ok = state_get(state, at, buf_slice(&key), &value, found, err);
+    if (ok && *found && !table_decode_record(buf_slice(&value), &t->record))
         ok = error_set(err, ERROR_FATAL, "state: the record of %s is damaged", t->name);
     buf_free(&key);
     buf_free(&value);

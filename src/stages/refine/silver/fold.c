@@ -1,0 +1,317 @@
+/* Folding: the events of a range, in order, over the raw rows of the state.
+ *
+ *        no row --c,u,r--> live --c,u,r--> live          each arrow is a version
+ *        live --d,t--> tombstone --c,u,r--> live
+ *
+ *  1. An event at or below the row's position is a repeat and is dropped (invariant 3), except that a
+ *     row of a copy marks the key as seen and brings unchanged TOAST columns that were missing.
+ *  2. A copy's row with the very image that is there makes no version: a repeated copy leaves no trace.
+ *  3. valid_from grows strictly for each key, tombstones included, whatever the clocks say.
+ *  4. An image keeps the source's bytes; filled columns stand in the schema's order, as in any image.
+ *  5. A row whose unchanged columns nobody knows is held back while a copy is open, else it is bad. */
+#include "format/json_scan.h"
+#include "stages/refine/silver/silver_int.h"
+
+#include <stdio.h>
+
+/* ---- entries */
+
+static struct entry *entry_new(struct range_work *w, struct slice key, struct slice value)
+{
+    struct entry *e = arena_take(&w->arena, sizeof *e);
+    void **place = map_put(&w->entries, key);
+    *place = e;
+    e->key = arena_copy(&w->arena, key);
+    if (value.data && raw_decode(arena_copy(&w->arena, value), &e->raw)) {
+        e->exists = true;
+        e->was_live = !(e->raw.flags & RAW_DELETED);
+        e->was_quarantined = e->raw.flags & RAW_QUARANTINED;
+    }
+    return e;
+}
+
+struct prefetch {
+    struct range_work *w;
+    const struct slice *keys; /* plain */
+};
+
+static void take_value(void *arg, size_t i, struct slice value)
+{
+    const struct prefetch *p = arg;
+    if (!map_get(&p->w->entries, p->keys[i])) entry_new(p->w, p->keys[i], value);
+}
+
+bool range_prefetch(struct range_work *w, const struct slice *keys, size_t count, struct error *err)
+{
+    enum { PIECE = 4096 };
+    struct slice full[PIECE];
+    struct buf bytes = {0};
+    size_t ends[PIECE];
+    bool ok = true;
+    for (size_t at = 0; ok && at < count; at += PIECE) {
+        size_t n = count - at < PIECE ? count - at : PIECE;
+        buf_clear(&bytes);
+        for (size_t i = 0; i < n; i++) {
+            raw_put_key('w', w->table->name, keys[at + i], &bytes);
+            ends[i] = bytes.len;
+        }
+        for (size_t i = 0; i < n; i++) {
+            size_t start = i ? ends[i - 1] : 0;
+            full[i] = (struct slice){bytes.data + start, ends[i] - start};
+        }
+        struct prefetch p = {w, keys + at};
+        ok = state_get_many(w->silver->flow->state, NULL, full, n, take_value, &p, err);
+    }
+    buf_free(&bytes);
+    return ok;
+}
+
+bool range_entry(struct range_work *w, struct slice key, struct entry **out, struct error *err)
+{
+    *out = map_get(&w->entries, key);
+    if (*out) return true;
+    if (!range_prefetch(w, &key, 1, err)) return false;
+    *out = map_get(&w->entries, key);
+    return true;
+}
+
+int position_compare(const struct raw_row *raw, const struct change *c)
+{
+    if (raw->epoch != c->epoch) return raw->epoch < c->epoch ? -1 : 1;
+    if (raw->lsn != c->lsn) return raw->lsn < c->lsn ? -1 : 1;
+    if (raw->ordinal != c->ordinal) return raw->ordinal < c->ordinal ? -1 : 1;
+    return 0;
+}
+
+/* ---- versions */
+
+static struct version *add_version(struct range_work *w, struct entry *e, const struct change *c, char op)
+{
+    MEM_GROW(w->versions, w->version_count, w->version_cap);
+    struct version *v = &w->versions[w->version_count++];
+    *v = (struct version){.entry = e, .op = op, .epoch = c->epoch, .lsn = c->lsn, .ordinal = c->ordinal,
+                          .commit_us = c->commit_us, .valid_from_us = c->commit_us};
+    if (e) v->valid_from_us = e->raw.valid_from_us;
+    return v;
+}
+
+static void add_image(struct range_work *w, struct version *v, struct slice after, const struct schema *schema)
+{
+    v->clean = w->item_count;
+    MEM_GROW(w->items, w->item_count, w->item_cap);
+    w->items[w->item_count++] = (struct clean_item){.after = after, .schema = schema};
+}
+
+static void move_position(struct entry *e, const struct change *c)
+{
+    int64_t after_us = e->exists ? e->raw.valid_from_us + 1 : c->commit_us;
+    e->raw.epoch = c->epoch;
+    e->raw.lsn = c->lsn;
+    e->raw.ordinal = c->ordinal;
+    e->raw.commit_us = c->commit_us;
+    e->raw.valid_from_us = c->commit_us > after_us ? c->commit_us : after_us;
+    e->exists = e->dirty = true;
+}
+
+void fold_remove(struct range_work *w, struct entry *e, const struct change *c, char op)
+{
+    bool lived = e->exists && !(e->raw.flags & RAW_DELETED);
+    move_position(e, c);
+    e->raw.flags = RAW_DELETED;
+    e->raw.after = (struct slice){0};
+    if (lived) add_version(w, e, c, op)->removes = true;
+}
+
+static struct slice missing_name(const struct schema *schema, struct slice after)
+{
+    struct slice value;
+    for (size_t i = 0; i < schema->count; i++)
+        if (!json_get(after, slice_of(schema->columns[i].name), &value)) return slice_of(schema->columns[i].name);
+    return (struct slice){0};
+}
+
+static struct slice unknown_reason(struct range_work *w, struct slice after)
+{
+    struct buf text = {0};
+    struct slice name = missing_name(w->table->schema, after);
+    buf_printf(&text, "%.*s was not sent because it did not change, and its value is not known",
+               (int)name.len, name.data ? name.data : "");
+    struct slice kept = arena_copy(&w->arena, buf_slice(&text));
+    buf_free(&text);
+    return kept;
+}
+
+/* One version with the entry's newest image, at the entry's own position. */
+void fold_publish(struct range_work *w, struct entry *e, char op)
+{
+    const struct change at = {.epoch = e->raw.epoch, .lsn = e->raw.lsn, .ordinal = e->raw.ordinal,
+                              .commit_us = e->raw.commit_us};
+    if (e->raw.flags & RAW_PARTIAL && w->table->record.copy) return;
+    struct version *v = add_version(w, e, &at, op);
+    if (e->raw.flags & RAW_PARTIAL) v->reason = unknown_reason(w, e->raw.after);
+    else add_image(w, v, e->raw.after, w->table->schema);
+}
+
+void fold_put(struct range_work *w, struct entry *e, const struct change *c, struct slice after)
+{
+    move_position(e, c);
+    e->raw.flags = 0;
+    e->raw.after = after;
+    snprintf(e->raw.schema, sizeof e->raw.schema, "%s", w->table->schema->id);
+    if (c->op == CHANGE_READ) e->raw.copy = w->table->record.copy;
+    if (c->unchanged.data && missing_name(w->table->schema, after).data) e->raw.flags = RAW_PARTIAL;
+    fold_publish(w, e, (char)c->op);
+}
+
+/* ---- unchanged columns */
+
+/* The value of a column in an older image, by its name then. */
+static bool old_value(const struct schema_column *c, const struct schema *was, struct slice image,
+                      struct slice *value)
+{
+    const char *name = c->name;
+    for (size_t i = 0; was && c->attnum > 0 && i < was->count; i++)
+        if (was->columns[i].attnum == c->attnum) name = was->columns[i].name;
+    return json_get(image, slice_of(name), value);
+}
+
+/* after, with the columns it lacks taken from image; in the order of the schema. */
+static struct slice fill(struct range_work *w, struct slice after, struct slice image, const struct schema *was)
+{
+    if (!image.data) return after;
+    const struct schema *schema = w->table->schema;
+    struct buf out = {0};
+    for (size_t i = 0; i < schema->count; i++) {
+        const struct schema_column *c = &schema->columns[i];
+        struct slice value;
+        if (!json_get(after, slice_of(c->name), &value) && !old_value(c, was, image, &value)) continue;
+        buf_put_char(&out, out.len ? ',' : '{');
+        buf_put_json(&out, slice_of(c->name));
+        buf_put_char(&out, ':');
+        buf_put_slice(&out, value);
+    }
+    buf_put_text(&out, out.len ? "}" : "{}");
+    struct slice filled = arena_copy(&w->arena, buf_slice(&out));
+    buf_free(&out);
+    return filled;
+}
+
+static bool schema_of(struct range_work *w, const struct entry *e, const struct schema **out, struct error *err)
+{
+    return table_schema(w->table, w->silver->flow->state, e->raw.schema, out, err);
+}
+
+/* The whole new image: what the event lacks comes from the row before it, then from the event's own
+ * before image (REPLICA IDENTITY FULL). */
+bool fold_image(struct range_work *w, const struct change *c, const struct entry *from, struct slice *out,
+                struct error *err)
+{
+    *out = c->after;
+    if (!c->unchanged.data || slice_equal(c->unchanged, SLICE("[]"))) return true;
+    const struct schema *was = NULL;
+    if (from && from->exists && !(from->raw.flags & RAW_DELETED)) {
+        if (!schema_of(w, from, &was, err)) return false;
+        *out = fill(w, *out, from->raw.after, was);
+    }
+    *out = fill(w, *out, c->before, NULL);
+    return true;
+}
+
+/* ---- events */
+
+static void seen_by_copy(struct range_work *w, struct entry *e)
+{
+    if (e->raw.copy == w->table->record.copy) return;
+    e->raw.copy = w->table->record.copy;
+    e->dirty = true;
+}
+
+/* A copy's row older than what is there. */
+static void fold_older_read(struct range_work *w, struct entry *e, const struct change *c)
+{
+    seen_by_copy(w, e);
+    if (!(e->raw.flags & RAW_PARTIAL)) return;
+    e->raw.after = fill(w, e->raw.after, c->after, NULL);
+    e->dirty = true;
+    if (missing_name(w->table->schema, e->raw.after).data) return;
+    e->raw.flags &= (uint8_t)~RAW_PARTIAL;
+    fold_publish(w, e, CHANGE_UPDATE);
+}
+
+static bool same_image(struct range_work *w, struct entry *e, const struct change *c)
+{
+    if (c->op != CHANGE_READ || !e->exists || e->raw.flags & (RAW_DELETED | RAW_PARTIAL)) return false;
+    if (!slice_equal(e->raw.after, c->after)) return false;
+    seen_by_copy(w, e);
+    if (strcmp(e->raw.schema, w->table->schema->id) == 0) return true;
+    snprintf(e->raw.schema, sizeof e->raw.schema, "%s", w->table->schema->id);
+    e->dirty = true;
+    return true;
+}
+
+static bool fold_image_event(struct range_work *w, const struct change *c, struct error *err)
+{
+    struct entry *e, *old = NULL;
+    if (!c->after.data) return error_set(err, ERROR_DATA, "an event '%c' has no image", c->op);
+    if (!range_entry(w, c->key, &e, err)) return false;
+    if (c->old_key.data && !slice_equal(c->old_key, c->key) && !range_entry(w, c->old_key, &old, err))
+        return false;
+    struct slice after;
+    bool repeat = e->exists && position_compare(&e->raw, c) >= 0;
+    if (!repeat && !fold_image(w, c, old ? old : e, &after, err)) return false;
+    if (old && (!old->exists || position_compare(&old->raw, c) < 0)) fold_remove(w, old, c, CHANGE_DELETE);
+    if (repeat) {
+        w->repeats++;
+        if (c->op == CHANGE_READ && !(e->raw.flags & RAW_DELETED)) fold_older_read(w, e, c);
+        return true;
+    }
+    if (!same_image(w, e, c)) fold_put(w, e, c, after);
+    return true;
+}
+
+static bool fold_delete_event(struct range_work *w, const struct change *c, struct error *err)
+{
+    struct entry *e;
+    struct slice key = c->key.data ? c->key : c->old_key;
+    if (!range_entry(w, key, &e, err)) return false;
+    if (e->exists && position_compare(&e->raw, c) >= 0) w->repeats++;
+    else fold_remove(w, e, c, CHANGE_DELETE);
+    return true;
+}
+
+/* Without a key there is nothing to fold: every image is a version. */
+static void history_event(struct range_work *w, const struct change *c)
+{
+    if (!c->after.data) return;
+    struct version *v = add_version(w, NULL, c, (char)c->op);
+    add_image(w, v, c->after, w->table->schema);
+}
+
+static bool fold_row(struct range_work *w, const struct change *c, struct error *err)
+{
+    if (!w->table->schema) return error_set(err, ERROR_DATA, "a row came before the table's schema record");
+    if (w->table->kind == TABLE_HASHED) return hashed_change(w, c, err);
+    if (w->table->kind == TABLE_HISTORY) {
+        history_event(w, c);
+        return true;
+    }
+    if (!c->key.data && !c->old_key.data)
+        return error_set(err, ERROR_DATA, "an event '%c' of a table with a key has none", c->op);
+    return c->op == CHANGE_DELETE ? fold_delete_event(w, c, err) : fold_image_event(w, c, err);
+}
+
+bool fold_change(struct range_work *w, const struct change *c, struct error *err)
+{
+    switch (c->op) {
+    case CHANGE_SCHEMA: return table_add_schema(w->table, c->after, w->also, err);
+    case CHANGE_SNAPSHOT_BEGIN: return copy_begin(w, c, err);
+    case CHANGE_SNAPSHOT_COMPLETE: return copy_complete(w, c, err);
+    case CHANGE_TRUNCATE:
+        return w->table->kind == TABLE_HASHED ? hashed_change(w, c, err) : copy_truncate(w, c, err);
+    case CHANGE_CREATE:
+    case CHANGE_UPDATE:
+    case CHANGE_DELETE:
+    case CHANGE_READ: return fold_row(w, c, err);
+    }
+    return error_set(err, ERROR_DATA, "unknown operation %d", (int)c->op);
+}

@@ -1,0 +1,174 @@
+/* Replay of quarantined keys: the newest raw image is cleaned again, after a rule or a type was mended. And
+ * cleaning for check, from a snapshot of the state alone. */
+#include "stages/refine/gold/gold.h"
+#include "stages/refine/silver/silver_int.h"
+
+#include <stdio.h>
+
+struct replay {
+    struct silver *silver;
+    const char *table, *key;
+    struct slice *keys;      /* of quarantined rows of one table at a time */
+    char **tables;
+    size_t count, cap, table_cap;
+    struct arena arena;
+};
+
+static bool take_quarantined(void *arg, struct slice key, struct slice row, struct error *err)
+{
+    (void)key;
+    struct replay *r = arg;
+    struct slice fields[9];
+    if (!row_next(quarantine_columns(), &row, fields, NULL))
+        return error_set(err, ERROR_FATAL, QUARANTINE_TABLE ": a row does not have its table's shape");
+    if (r->table && !slice_equal(fields[0], slice_of(r->table))) return true;
+    if (r->key && !slice_equal(fields[1], slice_of(r->key))) return true;
+    size_t count = r->count;
+    MEM_GROW(r->keys, count, r->cap);
+    MEM_GROW(r->tables, count, r->table_cap);
+    struct slice name = arena_copy(&r->arena, fields[0]);
+    r->tables[count] = (char *)(uintptr_t)name.data; /* arena bytes end in 0 */
+    r->keys[count] = arena_copy(&r->arena, fields[1]);
+    r->count++;
+    return true;
+}
+
+static bool history_has(struct silver *s, const struct table *t, const struct entry *e, bool *has, struct error *err)
+{
+    char lsn[24], ordinal[24];
+    snprintf(lsn, sizeof lsn, "%llu", (unsigned long long)e->raw.lsn);
+    snprintf(ordinal, sizeof ordinal, "%llu", (unsigned long long)e->raw.ordinal);
+    const struct engine_param params[] = {
+        {.name = "key", .value = e->key},
+        {.name = "lsn", .value = slice_of(lsn)},
+        {.name = "ordinal", .value = slice_of(ordinal)},
+    };
+    struct buf sql = {0};
+    buf_put_text(&sql, "SELECT count() FROM ");
+    delta_put_source(t->history, &sql);
+    buf_put_text(&sql, " WHERE _key = {key:String} AND _lsn = {lsn:Int64} AND _ordinal = {ordinal:Int64}");
+    struct engine_result result;
+    bool ok = engine_query(s->conn, buf_text(&sql), "TSV", params, 3, &result, err);
+    buf_free(&sql);
+    if (!ok) return false;
+    *has = result.data.len > 0 && result.data.data[0] != '0';
+    engine_result_free(&result);
+    return true;
+}
+
+/* A key's newest image passed: current first, then history, then it leaves quarantine, so that a run that
+ * is killed in between finds it in quarantine still and does the rest. */
+static bool replay_commit(struct silver *s, struct table *t, struct entry *e, struct slice model_part,
+                          int64_t position, struct error *err)
+{
+    struct buf row = {0}, history = {0}, key = {0};
+    struct state_batch *also = state_batch_new();
+    const struct version v = raw_version(e);
+    bool has = false;
+    put_current_row(&row, model_part, &v);
+    bool ok = put_history_row(t, buf_slice(&row), v.op, v.valid_from_us, &history, err);
+    e->raw.flags &= (uint8_t)~RAW_QUARANTINED;
+    raw_put_row(t, e, also);
+    history_put_key(t->name, e->key, v.lsn, v.ordinal, &key);
+    if (t->record.history_columns) state_batch_put(also, buf_slice(&key), buf_slice(&history));
+    struct keyed_change change = {e->key, buf_slice(&row)};
+    struct gold_mark mark = {s->flow->state, t->name};
+    struct keyed_counts counts;
+    size_t one = 1;
+    if (position < keyed_position(t->current)) position = keyed_position(t->current);
+    ok = ok && keyed_merge(t->current, s->conn, &change, 1, position, also, s->hooks.applied, &mark, &counts, err) &&
+         history_has(s, t, e, &has, err) && (has || commit_history(s, t, &history, &one, 1, -1, err));
+    state_batch_free(also);
+    buf_free(&row);
+    buf_free(&history);
+    buf_free(&key);
+    return ok;
+}
+
+static bool leave_quarantine(struct silver *s, const char *table, struct slice key, struct error *err)
+{
+    struct buf full = {0};
+    struct keyed_counts counts;
+    quarantine_put_key(table, key, &full);
+    const struct keyed_change change = {.key = buf_slice(&full)};
+    bool ok = keyed_merge(s->quarantine, s->conn, &change, 1, keyed_position(s->quarantine), NULL, NULL, NULL,
+                          &counts, err);
+    buf_free(&full);
+    return ok;
+}
+
+static bool replay_key(struct silver *s, struct table *t, struct slice key, int64_t position, size_t *repaired,
+                       struct error *err)
+{
+    struct buf full = {0}, value = {0};
+    struct entry e = {.key = key};
+    bool found = false;
+    raw_put_key('w', t->name, key, &full);
+    bool ok = state_get(s->flow->state, NULL, buf_slice(&full), &value, &found, err);
+    bool lives = ok && found && raw_decode(buf_slice(&value), &e.raw) &&
+                 !(e.raw.flags & (RAW_DELETED | RAW_PARTIAL));
+    struct clean_item item = {.after = e.raw.after};
+    struct clean_results results = {0};
+    if (lives) {
+        ok = table_schema(t, s->flow->state, e.raw.schema, &item.schema, err);
+        if (!item.schema) item.schema = t->schema;
+        ok = ok && clean_items(&s->cleaner, &t->model, t->schema, &t->columns, &item, 1, &results, err);
+    }
+    bool good = ok && lives && !item.reason.data;
+    if (good) ok = replay_commit(s, t, &e, item.row, position, err) && leave_quarantine(s, t->name, key, err);
+    else if (ok && found && e.raw.flags & RAW_DELETED) ok = leave_quarantine(s, t->name, key, err);
+    *repaired += ok && good;
+    clean_results_free(&results);
+    buf_free(&full);
+    buf_free(&value);
+    return ok;
+}
+
+bool silver_replay(struct silver *s, const char *table, const char *key, int64_t position, size_t *repaired,
+                   struct error *err)
+{
+    struct replay r = {.silver = s, .table = table && *table ? table : NULL, .key = key};
+    *repaired = 0;
+    bool ok = keyed_scan(s->quarantine, NULL, take_quarantined, &r, err);
+    for (size_t i = 0; ok && i < r.count; i++) {
+        struct table *t = silver_find(s, r.tables[i]);
+        if (t && t->current) ok = replay_key(s, t, r.keys[i], position, repaired, err);
+    }
+    mem_free(r.keys);
+    mem_free(r.tables);
+    arena_free(&r.arena);
+    return ok || error_wrap(err, "replay");
+}
+
+/* ---- check */
+
+bool silver_clean_raw(struct silver *s, const char *table, const struct state_snapshot *at, keyed_each *each,
+                      void *arg, struct error *err)
+{
+    struct state *state = s->flow->state;
+    struct table *t = mem_alloc(sizeof *t);
+    struct cleaner cleaner = {0};
+    struct buf row = {0};
+    bool found = false;
+    t->name = mem_text(table);
+    bool ok = table_load(t, state, at, &found, err) &&
+              (found || error_set(err, ERROR_CONFIG, "there is no silver table %s", table)) &&
+              table_plan(t, err) && cleaner_open(&cleaner, err);
+    if (ok) {
+        struct raw_walk walk;
+        struct entry *e;
+        struct clean_item *item;
+        raw_walk_open(&walk, t, state, &cleaner, at);
+        while ((ok = raw_walk_next(&walk, &e, &item, err)) && e) {
+            const struct version v = raw_version(e);
+            buf_clear(&row);
+            if (!item->reason.data) put_current_row(&row, item->row, &v);
+            if (!(ok = each(arg, e->key, item->reason.data ? (struct slice){0} : buf_slice(&row), err))) break;
+        }
+        ok = raw_walk_close(&walk, ok, err);
+    }
+    buf_free(&row);
+    cleaner_close(&cleaner);
+    table_free(t);
+    return ok;
+}
