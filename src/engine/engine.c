@@ -254,6 +254,13 @@ void bound_free(struct bound *b)
     buf_free(&b->escaped);
 }
 
+void engine_settle(struct engine_conn *conn)
+{
+    static const char nothing[] = "SELECT 1";
+    struct chdb_result *r = chdb.query_n(*conn->handle, nothing, sizeof nothing - 1, "TSV", 3);
+    if (r) chdb.destroy_query_result(r);
+}
+
 bool engine_query(struct engine_conn *conn, const char *sql, const char *format,
                   const struct engine_param *params, size_t param_count, struct engine_result *out,
                   struct error *err)
@@ -272,6 +279,7 @@ bool engine_query(struct engine_conn *conn, const char *sql, const char *format,
     if (message) {
         engine_failed(err, message, false);
         chdb.destroy_query_result(r);
+        engine_settle(conn);
         return false;
     }
     *out = (struct engine_result){

@@ -20,6 +20,10 @@ struct bound {
 void bound_init(struct bound *b, const struct engine_param *params, size_t count);
 void bound_free(struct bound *b);
 
+/* Call after a statement has failed and its result is destroyed: the engine keeps what a failed statement
+ * held, its memory and its place among the processes, until the connection's next statement. */
+void engine_settle(struct engine_conn *conn);
+
 /* Sets err from the engine's message; `inserting` makes faults of the data DATA. Always false. */
 bool engine_failed(struct error *err, const char *message, bool inserting);
 

@@ -9,7 +9,7 @@ struct engine_stream {
     struct engine_conn *conn;
     struct chdb_result *handle, *chunk;
     bool ahead; /* chunk is fetched and not yet given out */
-    bool done;
+    bool done, failed;
 };
 
 bool engine_insert_begin(struct engine_conn *conn, const char *sql, const char *format,
@@ -86,7 +86,7 @@ static bool fetch(struct engine_stream *s, struct error *err)
     s->chunk = chdb.stream_fetch_result(*s->conn->handle, s->handle);
     const char *message = s->chunk ? chdb.result_error(s->chunk) : "the SQL engine gave no answer";
     if (message) {
-        s->done = true;
+        s->done = s->failed = true;
         return engine_failed(err, message, false);
     }
     s->done = chdb.result_length(s->chunk) == 0;
@@ -140,5 +140,6 @@ void engine_stream_close(struct engine_stream *s)
     drop_chunk(s);
     if (!s->done) chdb.stream_cancel_query(*s->conn->handle, s->handle);
     chdb.destroy_query_result(s->handle);
+    if (s->failed) engine_settle(s->conn);
     mem_free(s);
 }

@@ -1,0 +1,2 @@
+# The ClickHouse protocol compresses with lz4.
+LIBS += -llz4
