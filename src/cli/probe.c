@@ -48,7 +48,7 @@ static bool read_answer(int fd, char *text, struct error *err)
     answer[len] = '\0';
     if (len == 0) return error_set(err, ERROR_CONFIG, "the SQL engine ends the process that loads it");
     if (answer[0] != ERROR_NONE) return error_set(err, (enum error_kind)answer[0], "%s", answer + 1);
-    snprintf(text, PROBE_TEXT, "%s", answer + 1);
+    snprintf(text, PROBE_TEXT, "%.*s", PROBE_TEXT - 1, answer + 1);
     return true;
 }
 
