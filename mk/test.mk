@@ -28,10 +28,10 @@ test: ## everything: deps, build, checks, unit and end-to-end tests
 
 asan: ## unit tests that do not need the engine, with address and undefined behaviour sanitizers
 	@ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1 \
-	    $(MAKE) --no-print-directory MODE=asan CFLAGS="-O1 -g" unit-plain
+	    $(MAKE) --no-print-directory MODE=asan unit-plain
 
 tsan: ## the same, with the thread sanitizer
-	@TSAN_OPTIONS=halt_on_error=1 $(MAKE) --no-print-directory MODE=tsan CFLAGS="-O1 -g" unit-plain
+	@TSAN_OPTIONS=halt_on_error=1 $(MAKE) --no-print-directory MODE=tsan unit-plain
 
 valgrind: $(VALGRIND_TESTS) ## tests of the engine and of keyed tables under valgrind
 	@scripts/unit --seconds 1800 --prefix "$(VALGRIND)" $(VALGRIND_TESTS)

@@ -19,7 +19,7 @@ static bool is_extra(const char *const *extra, const char *name, size_t len, boo
 
 static bool unknown_flag(const char *name, const char *const *extra, struct error *err)
 {
-    char *names[128];
+    char *names[128] = {0};
     size_t count = 0;
     for (; extra && *extra && count < 64; extra++) names[count++] = mem_textn(*extra, strcspn(*extra, "!"));
     for (size_t i = 0; i < config_option_count && count < 128; i++)
