@@ -9,7 +9,7 @@ OUT     := build/$(MODE)
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 PG_CFLAGS := $(shell pkg-config --cflags libpq 2>/dev/null)
-LIBS      := -lpq -lrocksdb -lmicrohttpd -lcurl -lrdkafka -ljansson -lxxhash -lz -lzstd -ldl -lpthread -lm
+LIBS      := -lpq -lrocksdb -lmicrohttpd -lcurl -lrdkafka -ljansson -lxxhash -lz -lzstd -llz4 -ldl -lpthread -lm
 
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
            -Wvla -Wformat=2

@@ -43,7 +43,7 @@ struct pipeline {
     struct wake failed_wake;
     pthread_mutex_t lock; /* protects failure */
     struct error failure;
-    bool engine_open, flow_open;
+    bool engine_open, flow_open, new_epoch;
     int64_t drain_until_us;
 };
 

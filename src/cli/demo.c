@@ -66,7 +66,7 @@ static bool prepare_shop(struct demo *d, struct error *err)
     if (!private_postgres_start(&d->postgres, d->cli->config.home, err) || !make_database(d, err)) return false;
     mem_free(d->cli->config.source);
     d->cli->config.source = private_postgres_address(&d->postgres, DATABASE);
-    struct load_options options = {.create = true, .end_yesterday = d->shift};
+    struct load_options options = {.create = true, .end_yesterday = d->shift, .timezone = d->cli->config.timezone};
     return say("Loading the sample shop ...\n", err) &&
            load_directory(d->cli->config.source, d->data, &options, err);
 }

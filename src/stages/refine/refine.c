@@ -172,15 +172,15 @@ static void refine_close(void *self)
     mem_free(r);
 }
 
-const struct gold *refine_gold(const struct flow *flow)
+struct gold *refine_gold(const struct flow *flow)
 {
-    const struct refine *r = atomic_load(&flow->refine);
+    struct refine *r = atomic_load(&flow->refine);
     return r ? r->gold : NULL;
 }
 
-const struct silver *refine_silver(const struct flow *flow)
+struct silver *refine_silver(const struct flow *flow)
 {
-    const struct refine *r = atomic_load(&flow->refine);
+    struct refine *r = atomic_load(&flow->refine);
     return r ? r->silver : NULL;
 }
 

@@ -18,7 +18,7 @@ struct gold;
 struct silver;
 /* The parts of the open stage, for check's reading functions (those that gold.h and silver.h allow on any
  * thread); NULL while the stage is not open. */
-const struct gold *refine_gold(const struct flow *flow);
-const struct silver *refine_silver(const struct flow *flow);
+struct gold *refine_gold(const struct flow *flow);
+struct silver *refine_silver(const struct flow *flow);
 
 #endif

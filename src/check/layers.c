@@ -1,0 +1,207 @@
+/* Silver, gold and warehouse against what they are made from. */
+#include "check/check_int.h"
+
+#include "lake/keyed.h"
+#include "stages/refine/gold/gold.h"
+#include "stages/refine/refine.h"
+#include "stages/refine/silver/silver.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static void take_actual(void *arg, struct slice key, struct slice row)
+{
+    compare_actual(arg, key, row);
+}
+
+static bool take_expected(void *arg, struct slice key, struct slice row, struct error *err)
+{
+    (void)err;
+    compare_expect(arg, key, row);
+    return true;
+}
+
+/* --- silver: the raw rows at the point, cleaned again --- */
+
+static bool take_cleaned(void *arg, struct slice key, struct slice row, struct error *err)
+{
+    (void)err;
+    if (row.data) compare_expect(arg, key, row);
+    else compare_excuse(arg, key);
+    return true;
+}
+
+/* Column order is the lake's; silver_clean_raw gives its rows in the same. */
+static bool lake_columns(struct check_run *run, const char *path, struct columns *out, struct error *err)
+{
+    struct delta_table *table;
+    if (!delta_open(&table, run->flow->lake, path, err)) return false;
+    columns_copy(out, delta_columns(table));
+    delta_close(table);
+    return true;
+}
+
+static bool check_silver_table(struct check_run *run, const char *name, int64_t version, struct error *err)
+{
+    struct check_line line = {.layer = "silver", .table = name};
+    struct columns columns = {0};
+    struct compare *c = compare_new(&line);
+    char path[300];
+    snprintf(path, sizeof path, "silver/%s", name);
+    bool ok = silver_clean_raw(refine_silver(run->flow), name, run->point.snapshot, take_cleaned, c, err) &&
+              lake_columns(run, path, &columns, err) &&
+              check_read_lake(run, path, version, &columns, NULL, take_actual, c, err);
+    compare_finish(c);
+    columns_free(&columns);
+    if (ok) check_report(run, &line);
+    return ok;
+}
+
+bool check_silver(struct check_run *run, struct error *err)
+{
+    const char *name;
+    const json_t *version;
+    json_t *tables = json_object_get(run->versions, "silver");
+    json_object_foreach(tables, name, version)
+    {
+        size_t n = strlen(name);
+        bool history = n > 8 && strcmp(name + n - 8, "_history") == 0;
+        if (history || run->stopped || strcmp(name, "quarantine") == 0 || !check_wanted(run, name)) continue;
+        if (!check_silver_table(run, name, json_integer_value(version), err)) return error_wrap(err, "check: silver.%s", name);
+    }
+    return true;
+}
+
+/* --- gold: each model recomputed over the inputs that its batch names --- */
+
+static int64_t version_in(void *arg, const char *table)
+{
+    return check_version_of(arg, table);
+}
+
+struct model {
+    size_t index;
+    const char *name;
+    const struct keyed *keyed;
+};
+
+static bool compare_model(struct check_run *run, const struct model *m, json_t *inputs, int64_t version,
+                          struct error *err)
+{
+    struct check_line line = {.layer = "gold", .table = m->name};
+    struct compare *c = compare_new(&line);
+    char path[300];
+    snprintf(path, sizeof path, "gold/%s", m->name);
+    bool ok = gold_recompute_at(refine_gold(run->flow), m->index, run->conn, version_in, inputs, take_expected, c, err) &&
+              check_read_lake(run, path, version, keyed_columns(m->keyed), m->keyed, take_actual, c, err);
+    compare_finish(c);
+    if (ok) check_report(run, &line);
+    return ok;
+}
+
+/* A whole model stands at a position of its own; its inputs are those of the batch that ended there. */
+static bool check_model(struct check_run *run, const struct model *m, struct error *err)
+{
+    char path[300];
+    snprintf(path, sizeof path, "gold/%s", m->name);
+    int64_t version = check_version_of(run->versions, path);
+    if (version < 0) {
+        struct check_line line = {.layer = "gold", .table = m->name, .note = "not made yet"};
+        check_report(run, &line);
+        return true;
+    }
+    struct gold *gold = refine_gold(run->flow);
+    if (!gold_model_is_whole(gold, m->index)) return compare_model(run, m, run->versions, version, err);
+    int64_t position;
+    json_t *inputs = NULL;
+    if (!delta_txn_at(run->flow->lake, path, REFINE_APP_ID, version, &position, err) ||
+        !check_versions(run, position, &inputs, err))
+        return false;
+    bool ok = true;
+    if (inputs) {
+        ok = compare_model(run, m, inputs, version, err);
+    } else {
+        struct check_line line = {.layer = "gold", .table = m->name, .note = "its inputs' versions are no longer recorded"};
+        check_report(run, &line);
+    }
+    json_decref(inputs);
+    return ok;
+}
+
+static bool each_model(struct check_run *run, bool (*one)(struct check_run *, const struct model *, struct error *),
+                       struct error *err)
+{
+    struct gold *gold = refine_gold(run->flow);
+    if (!gold) return error_set(err, ERROR_RETRY, "check: refine is not running");
+    bool ok = true;
+    for (size_t i = 0; ok && !run->stopped && i < gold_model_count(gold); i++) {
+        struct model m = {i, gold_model_name(gold, i), gold_model_table(gold, i)};
+        if (m.keyed && check_wanted(run, m.name)) ok = one(run, &m, err) || error_wrap(err, "check: %s", m.name);
+    }
+    return ok;
+}
+
+bool check_gold(struct check_run *run, struct error *err)
+{
+    return each_model(run, check_model, err);
+}
+
+/* --- warehouse: its rows against gold at the version that its position names --- */
+
+static void expect_row(void *arg, struct slice key, struct slice row)
+{
+    compare_expect(arg, key, row);
+}
+
+/* Reads a table and the version it shows as one: the stage changes nothing meanwhile. Its rows become the
+ * expected ones, because only with them the version is known at which gold must be read. */
+static bool read_warehouse(struct check_run *run, const struct model *m, struct compare *c, int64_t *version,
+                           struct error *err)
+{
+    struct buf sql = {0};
+    buf_put_text(&sql, "SELECT ");
+    const struct columns *columns = keyed_columns(m->keyed);
+    for (size_t i = 0; i < columns->count; i++) {
+        if (i) buf_put_text(&sql, ", ");
+        buf_put_sql_name(&sql, columns->items[i].name);
+    }
+    buf_put_text(&sql, " FROM ");
+    buf_put_sql_name(&sql, m->name);
+    struct engine_param name = {.name = "name", .value = slice_of(m->name)};
+    struct engine_result result = {0};
+    pthread_mutex_lock(&run->flow->warehouse_lock);
+    bool ok = engine_run(run->conn, "USE default", err) &&
+              engine_query(run->conn, "SELECT JSONExtractInt(versions, {name:String}) FROM millrace_position", "TSV",
+                           &name, 1, &result, err) &&
+              check_read_rows(run, buf_text(&sql), columns, m->keyed, expect_row, c, err);
+    pthread_mutex_unlock(&run->flow->warehouse_lock);
+    char *text = mem_textn(result.data.data, result.data.len);
+    *version = strtoll(text, NULL, 10);
+    mem_free(text);
+    engine_result_free(&result);
+    buf_free(&sql);
+    return ok;
+}
+
+/* What gold has and the warehouse has not is missing in the warehouse, and the other way round. */
+static bool check_warehouse_table(struct check_run *run, const struct model *m, struct error *err)
+{
+    struct check_line line = {.layer = "warehouse", .table = m->name};
+    struct compare *c = compare_new(&line);
+    int64_t version = 0;
+    char path[300];
+    snprintf(path, sizeof path, "gold/%s", m->name);
+    bool ok = read_warehouse(run, m, c, &version, err) &&
+              check_read_lake(run, path, version, keyed_columns(m->keyed), m->keyed, take_actual, c, err);
+    compare_finish(c);
+    int64_t surplus = line.missing;
+    line.missing = line.surplus;
+    line.surplus = surplus;
+    if (ok) check_report(run, &line);
+    return ok;
+}
+
+bool check_warehouse(struct check_run *run, struct error *err)
+{
+    return each_model(run, check_warehouse_table, err);
+}
