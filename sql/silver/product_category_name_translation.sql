@@ -10,5 +10,5 @@
 SELECT r._seq AS _seq, r._extra AS _extra,
        text_clean(r.product_category_name) AS product_category_name,
        text_clean(r.product_category_name_english) AS product_category_name_english,
-       CAST(NULL AS VARCHAR(1)) AS _error
+       NULL AS _error
 FROM raw r

@@ -14,11 +14,10 @@ static _Atomic unsigned next_input;
 
 bool cleaner_open(struct cleaner *c, struct error *err)
 {
-    static const char *const settings[] = {"max_threads=1", "max_insert_threads=1",
-                                           "input_format_parallel_parsing=0", NULL};
-    *c = (struct cleaner){.input = mem_format("scratch_silver.input_%u", next_input++)};
-    char *sql = mem_format("CREATE OR REPLACE TABLE %s (seq Int64, after String) ENGINE = Memory", c->input);
-    bool ok = engine_connect(&c->conn, settings, err) &&
+    c->borrowed = c->conn != NULL;
+    c->input = mem_format("scratch_silver.input_%u", next_input++);
+    char *sql = mem_format("CREATE TABLE IF NOT EXISTS %s (seq Int64, after String) ENGINE = Memory", c->input);
+    bool ok = (c->borrowed || engine_connect(&c->conn, NULL, err)) &&
               engine_run(c->conn, "CREATE DATABASE IF NOT EXISTS scratch_silver ENGINE = Memory", err) &&
               engine_run(c->conn, sql, err);
     mem_free(sql);
@@ -28,13 +27,13 @@ bool cleaner_open(struct cleaner *c, struct error *err)
 
 void cleaner_close(struct cleaner *c)
 {
-    if (c->conn) {
+    if (c->conn && c->input) {
         char *sql = mem_format("DROP TABLE IF EXISTS %s", c->input);
-        struct error ignored = {0}; /* a scratch table of a closing engine is gone either way */
+        struct error ignored = {0}; /* the next engine begins without scratch tables either way */
         if (!engine_run(c->conn, sql, &ignored)) ignored.kind = ERROR_NONE;
         mem_free(sql);
-        engine_disconnect(c->conn);
     }
+    if (c->conn && !c->borrowed) engine_disconnect(c->conn);
     mem_free(c->input);
     *c = (struct cleaner){0};
 }
@@ -63,7 +62,8 @@ static size_t take_piece(const struct clean_item *items, size_t count, struct bu
 static bool fill(struct cleaner *c, const struct buf *rows, size_t count, struct error *err)
 {
     char *truncate = mem_format("TRUNCATE TABLE %s", c->input);
-    char *insert = mem_format("INSERT INTO %s", c->input);
+    char *insert = mem_format("INSERT INTO %s SETTINGS max_insert_threads=1, input_format_parallel_parsing=0",
+                              c->input);
     uint64_t written = 0;
     bool ok = engine_run(c->conn, truncate, err) &&
               engine_insert(c->conn, insert, "RowBinary", buf_slice(rows), &written, err);
@@ -144,6 +144,7 @@ static bool clean_piece(struct cleaner *cleaner, const struct model *model, cons
 {
     struct buf sql = {0};
     model_put_sql(model, items[0].schema, to, cleaner->input, &sql);
+    buf_put_text(&sql, " SETTINGS max_threads=1");
     MEM_GROW(results->items, results->count, results->cap);
     struct engine_result *result = &results->items[results->count];
     bool ok = engine_query(cleaner->conn, buf_text(&sql), "RowBinary", NULL, 0, result, err);

@@ -87,6 +87,6 @@ bool commit_table(struct range_work *w, struct settled *settled, int64_t positio
     t->record.behind = false;
     table_put_record(t, w->also);
     metric_add(&repeats, (int64_t)w->repeats);
-    if (w->state_only) return state_write(w->silver->flow->state, w->also, err);
+    if (w->state_only || !t->history) return state_write(w->silver->flow->state, w->also, err);
     return commit_lake(w, settled, position, err);
 }

@@ -191,7 +191,7 @@ bool hashed_change(struct range_work *w, const struct change *c, struct error *e
     r->epoch = c->epoch;
     r->lsn = c->lsn;
     r->ordinal = c->ordinal;
-    return c->op == CHANGE_TRUNCATE ? copy_truncate(w, c, err) : hashed_apply(w, c, err);
+    return c->op == CHANGE_TRUNCATE ? fold_truncate(w, c, err) : hashed_apply(w, c, err);
 }
 
 static void put_held_key(const struct range_work *w, const struct change *c, struct buf *key)
@@ -280,7 +280,7 @@ static bool release_held(struct range_work *w, const struct change *complete, st
 
 /* ---- brackets */
 
-bool copy_begin(struct range_work *w, const struct change *c, struct error *err)
+bool bracket_begin(struct range_work *w, const struct change *c, struct error *err)
 {
     struct table_record *r = &w->table->record;
     r->copy = copy_hash(c->key);
@@ -313,7 +313,7 @@ static bool publish_partial(struct range_work *w, const struct change *c, struct
     return true;
 }
 
-bool copy_complete(struct range_work *w, const struct change *c, struct error *err)
+bool bracket_complete(struct range_work *w, const struct change *c, struct error *err)
 {
     struct table_record *r = &w->table->record;
     if (r->copy != copy_hash(c->key)) return true; /* of a copy that was cut short and begun again */
@@ -327,7 +327,7 @@ bool copy_complete(struct range_work *w, const struct change *c, struct error *e
     return release_held(w, c, err);
 }
 
-bool copy_truncate(struct range_work *w, const struct change *c, struct error *err)
+bool fold_truncate(struct range_work *w, const struct change *c, struct error *err)
 {
     if (w->table->kind == TABLE_HISTORY) return true;
     if (w->table->kind == TABLE_HASHED) reset_counts(w);

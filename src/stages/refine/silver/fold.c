@@ -304,10 +304,10 @@ bool fold_change(struct range_work *w, const struct change *c, struct error *err
 {
     switch (c->op) {
     case CHANGE_SCHEMA: return table_add_schema(w->table, c->after, w->also, err);
-    case CHANGE_SNAPSHOT_BEGIN: return copy_begin(w, c, err);
-    case CHANGE_SNAPSHOT_COMPLETE: return copy_complete(w, c, err);
+    case CHANGE_SNAPSHOT_BEGIN: return bracket_begin(w, c, err);
+    case CHANGE_SNAPSHOT_COMPLETE: return bracket_complete(w, c, err);
     case CHANGE_TRUNCATE:
-        return w->table->kind == TABLE_HASHED ? hashed_change(w, c, err) : copy_truncate(w, c, err);
+        return w->table->kind == TABLE_HASHED ? hashed_change(w, c, err) : fold_truncate(w, c, err);
     case CHANGE_CREATE:
     case CHANGE_UPDATE:
     case CHANGE_DELETE:

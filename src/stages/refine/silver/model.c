@@ -140,7 +140,7 @@ bool model_load(const char *table, struct model *out, struct error *err)
     mem_free(path);
     if (asset) return model_parse(table, (struct slice){asset->data, asset->len}, out, err);
     *out = (struct model){.select = mem_text("SELECT r._seq AS _seq, r._extra AS _extra,"
-                                             " CAST(NULL AS VARCHAR(1)) AS _error FROM raw r")};
+                                             " NULL AS _error FROM raw r")};
     return true;
 }
 

@@ -142,33 +142,66 @@ bool silver_replay(struct silver *s, const char *table, const char *key, int64_t
 
 /* ---- check */
 
-bool silver_clean_raw(struct silver *s, const char *table, const struct state_snapshot *at, keyed_each *each,
-                      void *arg, struct error *err)
+struct cleaning { /* one table as of a snapshot */
+    struct table *table;
+    struct map shown;          /* keys whose newest image silver does not show */
+    keyed_each *each;
+    void *arg;
+};
+
+static bool give_shown(void *arg, struct slice key, struct slice row, struct error *err)
+{
+    const struct cleaning *c = arg;
+    return !map_find(&c->shown, key) || c->each(c->arg, key, row, err);
+}
+
+static bool give_rows(struct cleaning *c, struct state *state, struct cleaner *cleaner,
+                      const struct state_snapshot *at, struct error *err)
+{
+    struct raw_walk walk;
+    struct entry *e;
+    struct clean_item *item;
+    struct buf row = {0};
+    raw_walk_open(&walk, c->table, state, cleaner, at);
+    walk.partial = &c->shown;
+    bool ok = true;
+    while (ok && (ok = raw_walk_next(&walk, &e, &item, err)) && e) {
+        if (item->reason.data) {
+            map_put(&c->shown, e->key);
+            continue;
+        }
+        const struct version v = raw_version(e);
+        buf_clear(&row);
+        put_current_row(&row, item->row, &v);
+        ok = c->each(c->arg, e->key, buf_slice(&row), err);
+    }
+    buf_free(&row);
+    return raw_walk_close(&walk, ok, err);
+}
+
+bool silver_clean_at(const struct silver *s, const char *table, struct engine_conn *conn,
+                     const struct state_snapshot *at, struct columns *columns, bool *has_current,
+                     keyed_each *each, void *arg, struct error *err)
 {
     struct state *state = s->flow->state;
     struct table *t = mem_alloc(sizeof *t);
-    struct cleaner cleaner = {0};
-    struct buf row = {0};
+    const struct table *live = silver_find(s, table);
+    struct cleaner cleaner = {.conn = conn};
+    struct cleaning c = {.table = t, .each = each, .arg = arg};
     bool found = false;
     t->name = mem_text(table);
-    bool ok = table_load(t, state, at, &found, err) &&
-              (found || error_set(err, ERROR_CONFIG, "there is no silver table %s", table)) &&
-              table_plan(t, err) && cleaner_open(&cleaner, err);
-    if (ok) {
-        struct raw_walk walk;
-        struct entry *e;
-        struct clean_item *item;
-        raw_walk_open(&walk, t, state, &cleaner, at);
-        while ((ok = raw_walk_next(&walk, &e, &item, err)) && e) {
-            const struct version v = raw_version(e);
-            buf_clear(&row);
-            if (!item->reason.data) put_current_row(&row, item->row, &v);
-            if (!(ok = each(arg, e->key, item->reason.data ? (struct slice){0} : buf_slice(&row), err))) break;
-        }
-        ok = raw_walk_close(&walk, ok, err);
+    *has_current = false;
+    bool ok = table_load(t, state, at, &found, err);
+    if (ok && (!found || !t->schema || !live)) ok = error_set(err, ERROR_CONFIG, "there is no silver table %s", table);
+    if (ok) ok = table_plan(t, err);
+    if (ok && t->kind != TABLE_HISTORY) {
+        *has_current = true;
+        columns_copy(columns, &t->stored);
+        ok = cleaner_open(&cleaner, err) && give_rows(&c, state, &cleaner, at, err);
+        if (ok && c.shown.count) ok = keyed_scan(live->current, at, give_shown, &c, err);
+        cleaner_close(&cleaner);
     }
-    buf_free(&row);
-    cleaner_close(&cleaner);
+    map_free(&c.shown, NULL);
     table_free(t);
     return ok;
 }

@@ -181,10 +181,10 @@ static void work_free(struct range_work *w)
 /* The schema at the end of the range decides on the columns of all its rows. */
 static bool last_schema(struct range_work *w, const struct group *g, struct error *err)
 {
-    struct table *t = w->table;
     for (size_t i = g->count; i-- > 0;)
-        if (g->changes[i].op == CHANGE_SCHEMA) return table_add_schema(t, g->changes[i].after, w->also, err);
-    return t->schema || error_set(err, ERROR_DATA, "no schema record has come before its first row");
+        if (g->changes[i].op == CHANGE_SCHEMA)
+            return table_add_schema(w->table, g->changes[i].after, w->also, err);
+    return true;
 }
 
 static void key_text(const struct schema *s, struct buf *out)
@@ -225,9 +225,9 @@ static bool prepare(struct range_work *w, const struct group *g, int64_t positio
     const struct schema *before = t->schema;
     char id[17];
     memcpy(id, t->record.schema, sizeof id);
-    if (!last_schema(w, g, err) || !table_plan(t, err) || !table_open(w->silver, t, err) ||
-        !evolve(w, before, position, err))
-        return false;
+    if (!last_schema(w, g, err)) return false;
+    if (!t->schema) return true; /* the begin of its first copy, perhaps: folding decides */
+    if (!table_plan(t, err) || !table_open(w->silver, t, err) || !evolve(w, before, position, err)) return false;
     t->opened = true;
     t->schema = before; /* folding meets the schema records again, each in its place */
     memcpy(t->record.schema, id, sizeof id);

@@ -55,10 +55,14 @@ bool silver_replay(struct silver *s, const char *table, const char *key, int64_t
                    size_t *repaired, struct error *err) MUST_CHECK;
 bool silver_upkeep(struct silver *s, struct error *err) MUST_CHECK;
 
-/* For check: cleans the raw rows of a table as of a snapshot again; each gets the key and a row of
- * silver_table's columns, or data NULL when the newest image is in quarantine. Takes nothing from s but its
- * flow and has an engine connection of its own: any thread may call it. */
-bool silver_clean_raw(struct silver *s, const char *table, const struct state_snapshot *at,
-                      keyed_each *each, void *arg, struct error *err) MUST_CHECK;
+/* silver's name of a source table: "public.orders" -> "orders". From mem_*. */
+char *silver_table_name(const char *source);
+/* For check: the raw rows of a table as of a snapshot, cleaned again; each gets the key and a row of
+ * `columns` (the caller frees them). For a key whose newest image is in quarantine or not whole, each gets
+ * the row that the state says silver shows, if there is one. *has_current is false for a table that has
+ * history only. Uses the caller's connection: any thread may call it that holds the snapshot. */
+bool silver_clean_at(const struct silver *s, const char *table, struct engine_conn *conn,
+                     const struct state_snapshot *at, struct columns *columns, bool *has_current,
+                     keyed_each *each, void *arg, struct error *err) MUST_CHECK;
 
 #endif

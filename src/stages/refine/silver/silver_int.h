@@ -64,7 +64,8 @@ void model_put_sql(const struct model *m, const struct schema *from, const struc
 /* ---- clean.c */
 
 struct cleaner {
-    struct engine_conn *conn;
+    struct engine_conn *conn;  /* set before cleaner_open: borrowed; else its own */
+    bool borrowed;
     char *input;               /* scratch table, its own for each cleaner */
 };
 bool cleaner_open(struct cleaner *c, struct error *err) MUST_CHECK;
@@ -124,8 +125,6 @@ enum { META_COUNT = 5, HISTORY_META_COUNT = 2 };
 
 struct table *table_new(const char *source);
 void table_free(struct table *t);
-/* "public.orders" -> "orders"; other schemas and names in use by us get "<schema>__" before them. */
-char *table_name(const char *source);
 bool table_decode_record(struct slice value, struct table_record *r);
 void table_put_record(const struct table *t, struct state_batch *batch);
 /* Reads `t/` and the schema that it names; *found false when there is none. */
@@ -232,9 +231,9 @@ bool fold_image(struct range_work *w, const struct change *c, const struct entry
                 struct error *err) MUST_CHECK;
 int position_compare(const struct raw_row *raw, const struct change *c);
 
-bool copy_begin(struct range_work *w, const struct change *c, struct error *err) MUST_CHECK;
-bool copy_complete(struct range_work *w, const struct change *c, struct error *err) MUST_CHECK;
-bool copy_truncate(struct range_work *w, const struct change *c, struct error *err) MUST_CHECK;
+bool bracket_begin(struct range_work *w, const struct change *c, struct error *err) MUST_CHECK;
+bool bracket_complete(struct range_work *w, const struct change *c, struct error *err) MUST_CHECK;
+bool fold_truncate(struct range_work *w, const struct change *c, struct error *err) MUST_CHECK;
 uint64_t copy_hash(struct slice id);
 bool hashed_change(struct range_work *w, const struct change *c, struct error *err) MUST_CHECK;
 void hashed_flush(struct range_work *w);
@@ -291,6 +290,7 @@ struct raw_walk {
     struct clean_item *items;
     size_t count, cap, item_cap, at;
     struct clean_results results;
+    struct map *partial;        /* NULL, or gets the keys of rows that are not whole */
 };
 void raw_walk_open(struct raw_walk *w, struct table *t, struct state *state, struct cleaner *cleaner,
                    const struct state_snapshot *at);

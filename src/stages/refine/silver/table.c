@@ -14,7 +14,7 @@ struct table *table_new(const char *source)
 {
     struct table *t = mem_alloc(sizeof *t);
     t->source = mem_text(source);
-    t->name = table_name(source);
+    t->name = silver_table_name(source);
     snprintf(t->record.source, sizeof t->record.source, "%s", source);
     return t;
 }
@@ -52,7 +52,8 @@ static void put_safe(struct buf *out, const char *text)
     }
 }
 
-char *table_name(const char *source)
+/* public.orders is "orders"; other schemas, and names that silver uses itself, get "<schema>__". */
+char *silver_table_name(const char *source)
 {
     const char *dot = strchr(source, '.');
     const char *name = dot ? dot + 1 : source;

@@ -35,13 +35,18 @@ bool raw_walk_fill(struct raw_walk *w, struct error *err)
     w->count = w->at = 0;
     while (w->count < RAW_WALK_ROWS && bytes < CHUNK_BYTES && state_iter_next(w->it, &key, &value)) {
         struct raw_row raw;
-        if (!raw_decode(value, &raw) || raw.flags & (RAW_DELETED | RAW_PARTIAL)) continue;
+        if (!raw_decode(value, &raw) || raw.flags & RAW_DELETED) continue;
+        const struct slice plain = {key.data + w->prefix_len, key.len - w->prefix_len};
+        if (raw.flags & RAW_PARTIAL) {
+            if (w->partial) map_put(w->partial, plain);
+            continue;
+        }
         size_t count = w->count;
         MEM_GROW(w->entries, count, w->cap);
         MEM_GROW(w->items, count, w->item_cap);
         raw.after = arena_copy(&w->arena, raw.after);
         w->entries[count] = (struct entry){
-            .key = arena_copy(&w->arena, (struct slice){key.data + w->prefix_len, key.len - w->prefix_len}),
+            .key = arena_copy(&w->arena, plain),
             .raw = raw, .exists = true};
         w->items[count] = (struct clean_item){.after = raw.after};
         if (!table_schema(w->table, w->state, raw.schema, &w->items[count].schema, err)) return false;
