@@ -6,7 +6,7 @@
 
 struct expected {
     XXH128_hash_t hash;
-    bool seen, excused;
+    bool seen;
 };
 
 struct compare {
@@ -38,13 +38,6 @@ void compare_expect(struct compare *c, struct slice key, struct slice row)
     e->hash = XXH3_128bits(row.data, row.len);
 }
 
-void compare_excuse(struct compare *c, struct slice key)
-{
-    compare_expect(c, key, (struct slice){0});
-    struct expected *e = map_get(&c->rows, key);
-    e->excused = true;
-}
-
 void compare_actual(struct compare *c, struct slice key, struct slice row)
 {
     c->line->rows++;
@@ -55,7 +48,7 @@ void compare_actual(struct compare *c, struct slice key, struct slice row)
         return;
     }
     e->seen = true;
-    if (e->excused || XXH128_isEqual(e->hash, XXH3_128bits(row.data, row.len))) return;
+    if (XXH128_isEqual(e->hash, XXH3_128bits(row.data, row.len))) return;
     c->line->differing++;
     check_line_key(c->line, key);
 }
@@ -66,8 +59,7 @@ void compare_finish(struct compare *c)
     struct slice key;
     void *value;
     while (map_next(&c->rows, &at, &key, &value)) {
-        const struct expected *e = value;
-        if (e->seen || e->excused) continue;
+        if (((struct expected *)value)->seen) continue;
         c->line->missing++;
         check_line_key(c->line, key);
     }

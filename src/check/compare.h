@@ -9,8 +9,6 @@ struct compare;
 
 struct compare *compare_new(struct check_line *line);
 void compare_expect(struct compare *c, struct slice key, struct slice row);
-/* The key may come or not, with any row: a quarantined one shows its last good version. */
-void compare_excuse(struct compare *c, struct slice key);
 /* A key that comes twice is surplus the second time. */
 void compare_actual(struct compare *c, struct slice key, struct slice row);
 /* Counts what was expected and did not come, and frees. */
