@@ -30,7 +30,7 @@ struct reading {
     char *identity;
     char **copied;
     size_t cap;
-    bool begun; /* the newest epoch has a begin record */
+    char *first_copy; /* id of the newest epoch's first copy */
 };
 
 static int32_t epoch_of(struct slice field)
@@ -44,8 +44,20 @@ static void forget_copies(struct reading *r)
 {
     for (size_t i = 0; i < r->resume.copied_count; i++) mem_free(r->copied[i]);
     r->resume.copied_count = 0;
+    r->resume.copy_complete = false;
     mem_free(r->identity);
-    r->identity = NULL;
+    mem_free(r->first_copy);
+    r->identity = r->first_copy = NULL;
+}
+
+static void drop_copied(struct reading *r, struct slice table)
+{
+    for (size_t i = 0; i < r->resume.copied_count; i++) {
+        if (!slice_equal(slice_of(r->copied[i]), table)) continue;
+        mem_free(r->copied[i]);
+        r->copied[i] = r->copied[--r->resume.copied_count];
+        return;
+    }
 }
 
 /* The number after the last non-digit: copy ids count up. */
@@ -60,20 +72,24 @@ static int64_t copy_number(struct slice key)
     return n;
 }
 
+/* A table is copied when its newest begin record has its complete record. */
 static void take_record(struct reading *r, const struct slice *f)
 {
     int32_t epoch = epoch_of(f[F_EPOCH]);
-    if (epoch > r->resume.epoch || (!r->begun && epoch == r->resume.epoch)) {
-        if (epoch > r->resume.epoch) forget_copies(r);
+    if (epoch > r->resume.epoch) {
+        forget_copies(r);
         r->resume.epoch = epoch;
-        r->begun = true;
     }
     int64_t n = copy_number(f[F_KEY]);
     if (n >= r->resume.next_copy_id) r->resume.next_copy_id = n + 1;
+    drop_copied(r, f[F_TABLE]);
     if (f[F_OP].data[0] == 'B') {
-        if (!r->identity) r->identity = mem_textn(f[F_AFTER].data, f[F_AFTER].len);
+        if (r->identity) return;
+        r->identity = mem_textn(f[F_AFTER].data, f[F_AFTER].len);
+        r->first_copy = mem_textn(f[F_KEY].data, f[F_KEY].len);
         return;
     }
+    if (r->first_copy && slice_equal(f[F_KEY], slice_of(r->first_copy))) r->resume.copy_complete = true;
     MEM_GROW(r->copied, r->resume.copied_count, r->cap);
     r->copied[r->resume.copied_count++] = mem_textn(f[F_TABLE].data, f[F_TABLE].len);
 }
@@ -95,13 +111,6 @@ static bool read_records(struct engine_conn *conn, const struct delta_table *bro
     return rest.len == 0 || error_set(err, ERROR_FATAL, "bronze's copy records are malformed");
 }
 
-static bool is_copied(const struct reading *r, const char *table)
-{
-    for (size_t i = 0; i < r->resume.copied_count; i++)
-        if (strcmp(r->copied[i], table) == 0) return true;
-    return false;
-}
-
 bool resume_from_lake(struct flow *flow, bool new_epoch, struct error *err)
 {
     struct reading r = {.resume = {.durable_lsn = atomic_load(&flow->durable_lsn), .new_epoch = new_epoch}};
@@ -116,7 +125,6 @@ bool resume_from_lake(struct flow *flow, bool new_epoch, struct error *err)
     if (ok) {
         r.resume.identity = r.identity;
         r.resume.copied = (const char *const *)r.copied;
-        r.resume.copy_complete = is_copied(&r, "");
         atomic_store(&flow->epoch, r.resume.epoch);
         atomic_store(&flow->copy_complete, r.resume.copy_complete);
         capture_set_resume(&r.resume);

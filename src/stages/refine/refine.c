@@ -43,6 +43,7 @@ struct refine {
     uint64_t end_lsn;
     int64_t commit_us;
     int64_t last_upkeep_us;
+    bool gold_started;
 };
 
 const struct columns *batches_columns(void)
@@ -254,9 +255,19 @@ static void give_snapshot(struct refine *r)
     pthread_mutex_unlock(&r->flow->check_lock);
 }
 
+/* Gold starts when the first copy is complete in silver; a copy beside the stream does not stop it later. */
+static bool gold_may_start(struct refine *r)
+{
+    if (r->gold_started) return true;
+    for (size_t i = 0; i < gold_model_count(r->gold) && !r->gold_started; i++)
+        r->gold_started = keyed_position(gold_model_table(r->gold, i)) >= 0;
+    if (!r->gold_started) r->gold_started = silver_position_most(r->silver) > 0 && !silver_copying(r->silver);
+    return r->gold_started;
+}
+
 static bool apply_gold(struct refine *r, int64_t position, struct error *err)
 {
-    if (!atomic_load(&r->flow->copy_complete)) return true; /* gold starts with the first whole copy */
+    if (!gold_may_start(r)) return true;
     stage_state(r->status, gold_needs_rebuild(r->gold) ? "rebuilding gold" : "refining");
     return gold_needs_rebuild(r->gold) ? gold_rebuild(r->gold, position, err) : gold_apply(r->gold, position, err);
 }
@@ -324,7 +335,7 @@ static bool replay(struct refine *r, char *request, struct error *err)
 static bool idle_step(struct refine *r, enum progress *out, struct error *err)
 {
     bool did = false;
-    if (r->position > 0 && atomic_load(&r->flow->copy_complete) &&
+    if (r->position > 0 && r->gold_started &&
         !gold_whole_step(r->gold, r->position, &did, err))
         return false;
     if (did) {

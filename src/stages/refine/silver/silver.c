@@ -40,6 +40,7 @@ static bool load_table(struct silver *s, struct table *t, struct error *err)
     /* opening may have applied what a killed run had prepared */
     if (!table_load(t, s->flow->state, NULL, &found, err) || !table_plan(t, err)) return false;
     if (t->record.position < table_lake_position(t)) t->record.history_columns = 0;
+    history_map(t);
     t->opened = true;
     return true;
 }
@@ -549,4 +550,13 @@ bool silver_upkeep(struct silver *s, struct error *err)
     }
     s->upkeep_next = 0;
     return keyed_upkeep(s->quarantine, s->conn, keyed_version(s->quarantine), err);
+}
+
+bool silver_copying(const struct silver *s)
+{
+    size_t at = 0;
+    void *value;
+    while (map_next(&s->tables, &at, NULL, &value))
+        if (((const struct table *)value)->record.copy) return true;
+    return s->open_copy != 0;
 }

@@ -42,6 +42,8 @@ void silver_close(struct silver *s);
  * each touched table at `position`. Tables that stand at position already are passed over. */
 bool silver_apply(struct silver *s, struct slice rows, int64_t position, struct error *err) MUST_CHECK;
 struct keyed *silver_table(struct silver *s, const char *table);
+/* Whether the copy of some table has begun and is not complete. */
+bool silver_copying(const struct silver *s);
 /* For recovery. most: the highest position of all tables, -1 when there are none. least: where the first
  * range must begin: below most when the state is older than the lake (then only the state is written) or
  * when a table was left behind by an error of its own; such tables take no range until it was asked.
