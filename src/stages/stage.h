@@ -40,6 +40,9 @@ void stage_failed(struct stage_status *s, const struct error *err);
 
 enum { STAGE_CAPTURE, STAGE_BRONZE, STAGE_REFINE, STAGE_WAREHOUSE, STAGE_COUNT };
 
+/* The Delta table with one row for each range that refine has brought to gold. */
+#define BATCHES_TABLE "gold/batches"
+
 /* A position in bronze is version << 16 | slice and means "everything below is taken". A whole version
  * v is passed by POSITION_AFTER(v). */
 #define POSITION_AFTER(version) (((int64_t)(version) + 1) << 16)

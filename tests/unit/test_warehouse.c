@@ -415,7 +415,7 @@ static struct delta_table *open_batches(void)
     columns_add(&columns, "end_lsn", COLUMN_LONG, 0, 0, false);
     columns_add(&columns, "commit_at", COLUMN_TIMESTAMP, 0, 0, false);
     columns_add(&columns, "versions", COLUMN_STRING, 0, 0, false);
-    unit_ok(delta_open_or_create(&t, flow.lake, "batches", &columns, &options, &err));
+    unit_ok(delta_open_or_create(&t, flow.lake, BATCHES_TABLE, &columns, &options, &err));
     columns_free(&columns);
     return t;
 }

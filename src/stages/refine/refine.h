@@ -7,7 +7,6 @@
 
 extern const struct stage_ops refine_ops;
 
-#define BATCHES_TABLE "gold/batches"
 #define REFINE_APP_ID "millrace.refine"
 
 /* The columns of `batches`: position long, bronze_version long, end_lsn long, commit_at timestamp,

@@ -16,8 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define BATCHES "batches"
-
 /* The gold part of {"silver":{...},"gold":{...}}. */
 static char *gold_versions_of(const char *text)
 {
@@ -44,10 +42,10 @@ static void take_batch(char *text, struct warehouse_position *last)
 static bool read_last_batch(struct warehouse *w, struct warehouse_position *last, struct error *err)
 {
     *last = (struct warehouse_position){.position = -1};
-    if (!delta_exists(w->flow->lake, BATCHES)) return true;
+    if (!delta_exists(w->flow->lake, BATCHES_TABLE)) return true;
     struct buf sql = {0}, row = {0};
     buf_put_text(&sql, "SELECT position, end_lsn, toUnixTimestamp64Micro(commit_at), versions FROM ");
-    w->target.ops->put_delta(w->target.self, BATCHES, &sql);
+    w->target.ops->put_delta(w->target.self, BATCHES_TABLE, &sql);
     buf_put_text(&sql, " ORDER BY position DESC LIMIT 1");
     bool ok = w->target.ops->ask(w->target.self, buf_text(&sql), &row, err);
     char *text = buf_take(&row);
@@ -62,7 +60,7 @@ static bool read_next_position(struct warehouse *w, int64_t *next, struct error 
 {
     struct buf sql = {0}, row = {0};
     buf_put_text(&sql, "SELECT position FROM ");
-    w->target.ops->put_delta(w->target.self, BATCHES, &sql);
+    w->target.ops->put_delta(w->target.self, BATCHES_TABLE, &sql);
     buf_printf(&sql, " WHERE position > %lld ORDER BY position LIMIT 1", (long long)w->at.position);
     bool ok = w->target.ops->ask(w->target.self, buf_text(&sql), &row, err);
     *next = strtoll(buf_text(&row), NULL, 10);
