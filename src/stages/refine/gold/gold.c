@@ -257,13 +257,24 @@ static bool run_model(struct gold *g, struct gold_model *m, int64_t position, st
     return ok;
 }
 
+/* A model whose input was replaced, or came, only in this apply. */
+static bool prepare_again(struct gold *g, struct gold_model *m, struct error *err)
+{
+    gold_inputs_bind_models(g);
+    if (!gold_model_ready(g, m)) return true;
+    m->full = true;
+    return gold_model_bind(g, m, err);
+}
+
 bool gold_apply(struct gold *g, int64_t position, struct error *err)
 {
     if (!prepare(g, position, err)) return error_wrap(err, "gold");
     for (size_t i = 0; i < g->models.count; i++) {
         struct gold_model *m = &g->models.items[i];
-        if (m->whole || !gold_model_ready(g, m)) continue;
-        if (!run_model(g, m, position, err)) return error_wrap(err, "gold: %s", m->name);
+        if (m->whole) continue;
+        bool ok = gold_model_ready(g, m) || prepare_again(g, m, err);
+        ok = ok && (!gold_model_ready(g, m) || run_model(g, m, position, err));
+        if (!ok) return error_wrap(err, "gold: %s", m->name);
     }
     g->applied = true;
     return true;

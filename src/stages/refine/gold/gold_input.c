@@ -66,25 +66,41 @@ void gold_forget_readers(struct gold *g, size_t input, struct state_batch *also)
 
 /* ---- binding ---- */
 
+static void set_columns(struct gold *g, struct gold_input *in)
+{
+    in->columns = keyed_columns(in->keyed);
+    gold_fields_reserve(g, in->columns->count);
+}
+
+void gold_inputs_bind_models(struct gold *g)
+{
+    for (size_t i = 0; i < g->models.input_count; i++) {
+        struct gold_input *in = &g->models.inputs[i];
+        if (in->kind != GOLD_MODEL) continue;
+        const struct gold_model *m = &g->models.items[in->model];
+        in->keyed = m->keyed;
+        in->columns = NULL;
+        if (!m->columns_differ) set_columns(g, in); /* else it waits until the table is replaced */
+    }
+}
+
 static bool bind_input(struct gold *g, size_t at, struct error *err)
 {
     struct gold_input *in = &g->models.inputs[at];
-    in->keyed =
-        in->kind == GOLD_MODEL ? g->models.items[in->model].keyed : g->silver(g->silver_arg, in->base);
+    in->keyed = g->silver(g->silver_arg, in->base);
     in->columns = NULL;
     if (!in->keyed) return true;
-    if (in->kind == GOLD_MODEL && g->models.items[in->model].columns_differ)
-        return true; /* until replaced */
     if (in->kind == GOLD_HISTORY) return gold_history_follow(g, at, err);
-    in->columns = keyed_columns(in->keyed);
-    gold_fields_reserve(g, in->columns->count);
+    set_columns(g, in);
     return true;
 }
 
 bool gold_inputs_bind(struct gold *g, struct error *err)
 {
+    gold_inputs_bind_models(g);
     for (size_t i = 0; i < g->models.input_count; i++)
-        if (!bind_input(g, i, err)) return error_wrap(err, "gold: input %s", g->models.inputs[i].name);
+        if (g->models.inputs[i].kind != GOLD_MODEL && !bind_input(g, i, err))
+            return error_wrap(err, "gold: input %s", g->models.inputs[i].name);
     return true;
 }
 

@@ -105,6 +105,8 @@ bool gold_open_with(struct gold **out, const struct asset *files, size_t file_co
 
 /* Looks all inputs up anew and brings histories into the state. */
 bool gold_inputs_bind(struct gold *g, struct error *err) MUST_CHECK;
+/* The part of it that concerns gold's own tables. */
+void gold_inputs_bind_models(struct gold *g);
 /* Whether all inputs of the model are there. */
 bool gold_model_ready(const struct gold *g, const struct gold_model *m);
 /* Resolves the columns of the model's lines; CONFIG when they do not fit. */

@@ -136,12 +136,12 @@ static bool parse_column(struct parse *p, struct slice rest, struct error *err)
     struct column c = {0};
     if (!take_word(&rest, &name)) return bad(p, err, "expected: <column> <type>");
     char *type = text_of(trim(rest)), *own = text_of(name);
-    bool ok = columns_find(&p->m->columns, own) < 0 ? column_type_parse(type, &c, err)
-                                                    : bad(p, err, "a column is declared twice");
-    if (ok)
-        columns_add(&p->m->columns, own, c.type, c.precision, c.scale, c.nullable);
-    else if (strncmp(err->text, p->m->file, strlen(p->m->file)) != 0)
-        error_wrap(err, "%s line %d", p->m->file, p->line);
+    bool ok = columns_find(&p->m->columns, own) < 0 || bad(p, err, "a column is declared twice");
+    if (ok && !column_type_parse(type, &c, err)) {
+        ok = error_wrap(err, "%s line %d", p->m->file, p->line);
+        err->kind = ERROR_CONFIG;
+    }
+    if (ok) columns_add(&p->m->columns, own, c.type, c.precision, c.scale, c.nullable);
     mem_free(type);
     mem_free(own);
     return ok;
