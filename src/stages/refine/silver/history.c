@@ -45,6 +45,7 @@ bool history_evolve(struct table *t, struct error *err)
         ok = delta_commit_finish(c, &version, err) || error_wrap(err, "%s", delta_name(t->history));
     }
     columns_free(&wanted);
+    if (ok) history_map(t);
     return ok;
 }
 

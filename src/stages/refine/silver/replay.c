@@ -205,13 +205,3 @@ bool silver_clean_at(const struct silver *s, const char *table, struct engine_co
     table_free(t);
     return ok;
 }
-
-bool silver_clean_raw(const struct silver *s, const char *table, const struct state_snapshot *at,
-                      keyed_each *each, void *arg, struct error *err)
-{
-    struct columns columns = {0};
-    bool has_current;
-    bool ok = silver_clean_at(s, table, NULL, at, &columns, &has_current, each, arg, err);
-    columns_free(&columns);
-    return ok;
-}

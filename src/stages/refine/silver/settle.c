@@ -69,8 +69,8 @@ char *history_name(const struct column *c)
     column_type_delta(c, &name);
     char *text = buf_take(&name);
     size_t n = 0;
-    for (char *at = text; *at; at++)
-        if (!strchr("()", *at)) text[n++] = *at == ',' ? '_' : *at;
+    for (const char *at = text; *at; at++)
+        if (*at != ')') text[n++] = strchr("(,", *at) ? '_' : *at;
     text[n] = '\0';
     return text;
 }
@@ -89,32 +89,29 @@ int history_source(const struct columns *stored, const struct column *h)
     return -1;
 }
 
-/* Whether history is silver/<table> plus its two columns, in that order: the usual case. */
-static bool history_is_plain(const struct table *t)
+enum { HISTORY_OP = -2, HISTORY_VALID_FROM = -3 };
+
+void history_map(struct table *t)
 {
     const struct columns *h = delta_columns(t->history);
-    if (h->count != t->stored.count + HISTORY_META_COUNT) return false;
-    const struct columns head = {.items = h->items, .count = t->stored.count};
-    return columns_equal(&head, &t->stored);
-}
-
-static void put_history_field(const struct table *t, const struct column *h, const struct slice *fields, char op,
-                              int64_t valid_from_us, struct buf *out)
-{
-    if (strcmp(h->name, "_op") == 0) {
-        buf_put_string(out, (struct slice){&op, 1});
-    } else if (strcmp(h->name, "_valid_from") == 0) {
-        buf_put_u64(out, (uint64_t)valid_from_us);
-    } else {
-        int at = history_source(&t->stored, h);
-        row_put_field(out, h, at < 0 ? (struct slice){0} : fields[at]);
+    t->history_sources = mem_resize(t->history_sources, h->count + 1, sizeof *t->history_sources);
+    t->history_plain = h->count == t->stored.count + HISTORY_META_COUNT;
+    for (size_t i = 0; i < h->count; i++) {
+        int source = history_source(&t->stored, &h->items[i]);
+        if (strcmp(h->items[i].name, "_op") == 0) source = HISTORY_OP;
+        if (strcmp(h->items[i].name, "_valid_from") == 0) source = HISTORY_VALID_FROM;
+        t->history_sources[i] = source;
+        bool in_place = i < t->stored.count
+                            ? source == (int)i && h->items[i].nullable == t->stored.items[i].nullable
+                            : source == (i == t->stored.count ? HISTORY_OP : HISTORY_VALID_FROM);
+        t->history_plain = t->history_plain && in_place;
     }
 }
 
 bool put_history_row(const struct table *t, struct slice current_row, char op, int64_t valid_from_us,
                      struct buf *out, struct error *err)
 {
-    if (history_is_plain(t)) {
+    if (t->history_plain) {
         buf_put_slice(out, current_row);
         buf_put_string(out, (struct slice){&op, 1});
         buf_put_u64(out, (uint64_t)valid_from_us);
@@ -123,7 +120,12 @@ bool put_history_row(const struct table *t, struct slice current_row, char op, i
     const struct columns *h = delta_columns(t->history);
     struct slice *fields = mem_resize(NULL, t->stored.count + 1, sizeof *fields);
     bool ok = row_next(&t->stored, &current_row, fields, NULL);
-    for (size_t i = 0; ok && i < h->count; i++) put_history_field(t, &h->items[i], fields, op, valid_from_us, out);
+    for (size_t i = 0; ok && i < h->count; i++) {
+        int source = t->history_sources[i];
+        if (source == HISTORY_OP) buf_put_string(out, (struct slice){&op, 1});
+        else if (source == HISTORY_VALID_FROM) buf_put_u64(out, (uint64_t)valid_from_us);
+        else row_put_field(out, &h->items[i], source < 0 ? (struct slice){0} : fields[source]);
+    }
     mem_free(fields);
     return ok || error_set(err, ERROR_FATAL, "%s: a row does not have its table's shape", t->name);
 }

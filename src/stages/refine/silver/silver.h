@@ -67,8 +67,4 @@ bool silver_clean_at(const struct silver *s, const char *table, struct engine_co
                      const struct state_snapshot *at, struct columns *columns, bool *has_current,
                      keyed_each *each, void *arg, struct error *err) MUST_CHECK;
 
-/* The same with an engine connection of its own. */
-bool silver_clean_raw(const struct silver *s, const char *table, const struct state_snapshot *at,
-                      keyed_each *each, void *arg, struct error *err) MUST_CHECK;
-
 #endif

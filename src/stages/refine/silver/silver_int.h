@@ -117,6 +117,8 @@ struct table {
     struct columns stored;       /* those and the meta columns: silver/<name> */
     struct keyed *current;       /* NULL: TABLE_HISTORY, or not opened yet */
     struct delta_table *history;
+    int *history_sources;        /* for each history column, where put_history_row takes it from */
+    bool history_plain;          /* history is silver/<table> and its own two columns: the usual case */
     bool opened;                 /* the handles are open and the record is read */
     bool failed;                 /* left behind by an error of its own until it is opened again */
 };
@@ -270,6 +272,8 @@ void history_put_key(const char *table, struct slice key, uint64_t lsn, uint64_t
 /* A history column for a value whose type changed, and the inverse: -1 when silver/<table> lacks it. */
 char *history_name(const struct column *c);
 int history_source(const struct columns *stored, const struct column *h);
+/* Sets t->history_sources for the columns as they are now. */
+void history_map(struct table *t);
 
 bool commit_table(struct range_work *w, struct settled *settled, int64_t position, struct error *err) MUST_CHECK;
 bool commit_history(struct silver *s, struct table *t, const struct buf *pieces, const size_t *rows,

@@ -32,6 +32,7 @@ void table_free(struct table *t)
     model_free(&t->model);
     columns_free(&t->columns);
     columns_free(&t->stored);
+    mem_free(t->history_sources);
     mem_free(t->source);
     mem_free(t->name);
     mem_free(t);
