@@ -83,31 +83,28 @@ static bool compare_model(struct check_run *run, const struct model *m, json_t *
     return ok;
 }
 
+static bool pass_over(struct check_run *run, const struct model *m, const char *note)
+{
+    struct check_line line = {.layer = "gold", .table = m->name, .note = note};
+    check_report(run, &line);
+    return true;
+}
+
 /* A whole model stands at a position of its own; its inputs are those of the batch that ended there. */
 static bool check_model(struct check_run *run, const struct model *m, struct error *err)
 {
     char path[300];
     snprintf(path, sizeof path, "gold/%s", m->name);
     int64_t version = check_version_of(run->versions, path);
-    if (version < 0) {
-        struct check_line line = {.layer = "gold", .table = m->name, .note = "not made yet"};
-        check_report(run, &line);
-        return true;
-    }
-    struct gold *gold = refine_gold(run->flow);
-    if (!gold_model_is_whole(gold, m->index)) return compare_model(run, m, run->versions, version, err);
-    int64_t position;
+    int64_t position = -1;
+    if (version >= 0 && !delta_txn_at(run->flow->lake, path, REFINE_APP_ID, version, &position, err)) return false;
+    if (position < 0) return pass_over(run, m, "not made yet");
+    if (!gold_model_is_whole(refine_gold(run->flow), m->index))
+        return compare_model(run, m, run->versions, version, err);
     json_t *inputs = NULL;
-    if (!delta_txn_at(run->flow->lake, path, REFINE_APP_ID, version, &position, err) ||
-        !check_versions(run, position, &inputs, err))
-        return false;
-    bool ok = true;
-    if (inputs) {
-        ok = compare_model(run, m, inputs, version, err);
-    } else {
-        struct check_line line = {.layer = "gold", .table = m->name, .note = "its inputs' versions are no longer recorded"};
-        check_report(run, &line);
-    }
+    if (!check_versions(run, position, &inputs, err)) return false;
+    bool ok = inputs ? compare_model(run, m, inputs, version, err)
+                     : pass_over(run, m, "the batch it was computed from is no longer recorded");
     json_decref(inputs);
     return ok;
 }

@@ -13,6 +13,7 @@
 #include "engine/engine.h"
 #include "net/pg.h"
 #include "pipeline.h"
+#include "stages/refine/refine.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -93,6 +94,24 @@ static bool catch_up(struct demo *d, struct error *err)
     return true;
 }
 
+/* The aggregates are computed in the background; what is printed once should have them. Their rows reach
+ * the warehouse with the next batch. */
+static bool await_aggregates(struct demo *d, struct error *err)
+{
+    bool stop = false;
+    int64_t until_us = clock_mono_us() + CAUGHT_UP_US;
+    while (!refine_settled(pipeline_flow(d->pipeline)) && !stop && clock_mono_us() < until_us)
+        if (!pipeline_wait(d->pipeline, 20000, &stop, err)) return false;
+    if (stop) return error_set(err, ERROR_RETRY, "stopped while the aggregates were computed");
+    struct pg *pg = NULL;
+    uint64_t lsn = 0;
+    bool ok = pg_connect(&pg, d->cli->config.source, PG_PLAIN, NULL, err) &&
+              pg_run(pg, "SELECT pg_switch_wal()", err) && source_lsn(d, &lsn, err) &&
+              pipeline_wait_lsn(d->pipeline, lsn, CAUGHT_UP_US, err);
+    pg_close(pg);
+    return ok;
+}
+
 static bool print_query(const char *sql, struct error *err)
 {
     static const char *const settings[] = {"output_format_pretty_color=0", NULL};
@@ -124,7 +143,7 @@ static bool print_line(void *arg, const struct check_line *line)
 static bool show_once(struct demo *d, bool *equal, struct error *err)
 {
     struct check_options options = {0};
-    return catch_up(d, err) && say("\nDoes the end equal the beginning?\n", err) &&
+    return catch_up(d, err) && await_aggregates(d, err) && say("\nDoes the end equal the beginning?\n", err) &&
            check_run(pipeline_flow(d->pipeline), &options, print_line, NULL, equal, err) &&
            print_query(revenue_by_month, err) && print_query(top_categories, err);
 }

@@ -44,6 +44,7 @@ struct refine {
     int64_t commit_us;
     int64_t last_upkeep_us;
     bool gold_started;
+    _Atomic bool settled;
 };
 
 const struct columns *batches_columns(void)
@@ -183,6 +184,12 @@ struct silver *refine_silver(const struct flow *flow)
 {
     struct refine *r = atomic_load(&flow->refine);
     return r ? r->silver : NULL;
+}
+
+bool refine_settled(const struct flow *flow)
+{
+    struct refine *r = atomic_load(&flow->refine);
+    return r && atomic_load(&r->settled);
 }
 
 /* A consistent point that check waits for bounds the range: refine must stop exactly there once. */
@@ -338,6 +345,7 @@ static bool idle_step(struct refine *r, enum progress *out, struct error *err)
     if (r->position > 0 && r->gold_started &&
         !gold_whole_step(r->gold, r->position, &did, err))
         return false;
+    atomic_store(&r->settled, !did);
     if (did) {
         *out = PROGRESS_SOME;
         return true;
@@ -358,6 +366,7 @@ static bool refine_step(void *self, enum progress *out, struct error *err)
     bool ok = true;
     if (range.to > range.from) {
         *out = PROGRESS_SOME;
+        atomic_store(&r->settled, false);
         ok = take_range(r, &range, err);
     } else {
         give_snapshot(r);

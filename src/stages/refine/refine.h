@@ -19,5 +19,7 @@ struct silver;
  * thread); NULL while the stage is not open. */
 struct gold *refine_gold(const struct flow *flow);
 struct silver *refine_silver(const struct flow *flow);
+/* Whether the stage had nothing left to do when it last looked: ranges and whole models. */
+bool refine_settled(const struct flow *flow);
 
 #endif

@@ -370,14 +370,23 @@ static void rest(struct gold *g, int64_t took_us)
     g->whole_next_us = clock_mono_us() + took_us * (100 - share) / share;
 }
 
+/* One that was never computed does not wait for the budget: empty aggregates help nobody. */
+static bool whole_missing(const struct gold *g)
+{
+    for (size_t i = 0; i < g->models.count; i++)
+        if (g->models.items[i].whole && !g->models.items[i].built_hash) return true;
+    return false;
+}
+
 bool gold_whole_step(struct gold *g, int64_t position, bool *did, struct error *err)
 {
     *did = false;
     int64_t start_us = clock_mono_us();
-    if (start_us < g->whole_next_us) return true;
+    bool resting = start_us < g->whole_next_us;
+    if (resting && !whole_missing(g)) return true;
     if (!gold_inputs_bind(g, err)) return error_wrap(err, "gold");
     struct gold_model *m = next_whole(g);
-    if (!m) return true;
+    if (!m || (resting && m->built_hash)) return true;
     uint64_t signature = whole_signature(g, m);
     bool ok = gold_run_full(g, m, position, OUTBOX_PENDING, err) && set_built(g, m, signature, err);
     rest(g, clock_mono_us() - start_us);
