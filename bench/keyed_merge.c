@@ -1,8 +1,9 @@
 /* The cost of a merge into tables of different size: 1,000 random keys (900 updates, 50 deletes, 50 new)
  * per merge, with upkeep between merges as the refine stage does it.
  *
- *   keyed_merge <home> [rows ...]      default 500000 5000000
+ *   keyed_merge <home> [rows[xmerges] ...]      default 500000x100 5000000x100
  *
+ * A table that is there already from an earlier run is used as it is.
  * Prints one line for each size: how long the load took, p50 and p95 of merges and of upkeep, files and
  * bytes. Targets: p95 of a merge at 5 M rows at most 150 ms, and at most 1.3 times that of 0.5 M. */
 #include "base/clock.h"
@@ -124,21 +125,22 @@ static double quantile_ms(int64_t *us, size_t count, double q)
     return (double)us[(size_t)((double)(count - 1) * q)] / 1000;
 }
 
-static void run(const char *home, struct engine_conn *conn, uint64_t rows)
+static void run(const char *home, struct engine_conn *conn, uint64_t rows, size_t count)
 {
     struct error err = {0};
     struct bench b = {.conn = conn, .random = 88172645463325252u};
-    int64_t merges[MERGES], upkeeps[MERGES], position = 0;
+    int64_t *merges = mem_alloc(count * sizeof *merges), *upkeeps = mem_alloc(count * sizeof *upkeeps);
     b.lake = mem_format("%s/lake_%llu", home, (unsigned long long)rows);
     b.store = mem_format("%s/state_%llu", home, (unsigned long long)rows);
     make_columns(&b.columns);
     open_table(&b);
-    int64_t began = clock_mono_us();
-    for (uint64_t from = 0; from < rows; from += LOAD_ROWS)
+    int64_t began = clock_mono_us(), position = keyed_position(b.k) + 1;
+    b.random += (uint64_t)position;
+    for (uint64_t from = position ? rows : 0; from < rows; from += LOAD_ROWS)
         merge(&b, from, 1, rows, (size_t)(rows - from < LOAD_ROWS ? rows - from : LOAD_ROWS), position++, false);
     double load_s = (double)(clock_mono_us() - began) / 1e6;
     malloc_trim(0);
-    for (size_t i = 0; i < MERGES; i++) {
+    for (size_t i = 0; i < count; i++) {
         merges[i] = merge(&b, next_random(&b) % rows, rows / CHANGES, rows, CHANGES, position++, true);
         began = clock_mono_us();
         must(keyed_upkeep(b.k, conn, 0, &err), &err);
@@ -148,8 +150,8 @@ static void run(const char *home, struct engine_conn *conn, uint64_t rows)
     state_usage(b.state, &disk, &memory);
     printf("rows=%llu load_s=%.1f merge_p50_ms=%.1f merge_p95_ms=%.1f upkeep_p50_ms=%.1f upkeep_max_ms=%.1f "
            "files=%zu state_mb=%.0f\n",
-           (unsigned long long)rows, load_s, quantile_ms(merges, MERGES, 0.5), quantile_ms(merges, MERGES, 0.95),
-           quantile_ms(upkeeps, MERGES, 0.5), quantile_ms(upkeeps, MERGES, 1), delta_file_count(keyed_table(b.k)),
+           (unsigned long long)rows, load_s, quantile_ms(merges, count, 0.5), quantile_ms(merges, count, 0.95),
+           quantile_ms(upkeeps, count, 0.5), quantile_ms(upkeeps, count, 1), delta_file_count(keyed_table(b.k)),
            (double)disk / 1e6);
     fflush(stdout);
     keyed_close(b.k);
@@ -157,6 +159,8 @@ static void run(const char *home, struct engine_conn *conn, uint64_t rows)
     columns_free(&b.columns);
     mem_free(b.lake);
     mem_free(b.store);
+    mem_free(merges);
+    mem_free(upkeeps);
 }
 
 int main(int argc, char **argv)
@@ -173,10 +177,15 @@ int main(int argc, char **argv)
     must(engine_open("", home, storage, 0, &err), &err);
     must(engine_connect(&conn, NULL, &err), &err);
     if (argc == 2) {
-        run(home, conn, 500000);
-        run(home, conn, 5000000);
+        run(home, conn, 500000, MERGES);
+        run(home, conn, 5000000, MERGES);
     }
-    for (int i = 2; i < argc; i++) run(home, conn, strtoull(argv[i], NULL, 10));
+    for (int i = 2; i < argc; i++) {
+        char *rest;
+        uint64_t rows = strtoull(argv[i], &rest, 10);
+        size_t count = *rest == 'x' ? (size_t)strtoull(rest + 1, NULL, 10) : 0;
+        run(home, conn, rows, count ? count : MERGES);
+    }
     engine_disconnect(conn);
     engine_close();
     mem_free(storage);

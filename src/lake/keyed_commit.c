@@ -15,9 +15,8 @@
 
 #include "base/failpoint.h"
 
-#include <stdio.h>
+#include <assert.h>
 #include <stdlib.h>
-#include <sys/random.h>
 
 /* One live file that loses rows. */
 struct touched {
@@ -216,20 +215,12 @@ static void call_hook(const struct keyed_plan *plan, int64_t version, struct sta
     mem_free(applied);
 }
 
-static bool new_id(char id[33], struct error *err)
-{
-    unsigned char raw[16];
-    if (getrandom(raw, sizeof raw, 0) != (ssize_t)sizeof raw) return error_errno(err, "getrandom");
-    for (size_t i = 0; i < sizeof raw; i++) snprintf(id + 2 * i, 3, "%02x", raw[i]);
-    return true;
-}
-
-static bool prepare(struct work *w, struct error *err)
+static bool prepare(struct work *w, const struct delta_commit *commit, struct error *err)
 {
     const struct keyed_plan *plan = w->plan;
     w->intent.version = delta_version(w->k->table) + 1;
     w->intent.large = plan_bytes(plan) > KEYED_INTENT_BYTES;
-    if (!new_id(w->intent.id, err)) return false;
+    memcpy(w->intent.id, delta_commit_id(commit), KEYED_ID_BYTES);
     w->batch = plan->also ? state_batch_from_bytes(state_batch_bytes(plan->also)) : state_batch_new();
     call_hook(plan, w->intent.version, w->batch);
     if (!w->intent.large) {
@@ -270,10 +261,12 @@ static bool apply(struct work *w, struct error *err)
 
 /* ---- the log's part ---- */
 
-static bool commit(struct work *w, int64_t *version, struct error *err)
+/* Stands on all that the handle has seen, so that its version is the one the intent names. */
+static struct delta_commit *build_commit(struct work *w)
 {
     const struct keyed_plan *plan = w->plan;
     struct delta_commit *c = delta_commit_begin(w->k->table, plan->operation);
+    delta_commit_read_all(c);
     for (size_t i = 0; i < w->touched_count; i++) {
         const struct touched *t = &w->touched[i];
         const struct keyed_file *f = keyed_files_find(w->k, t->number);
@@ -282,11 +275,7 @@ static bool commit(struct work *w, int64_t *version, struct error *err)
     }
     for (size_t i = 0; i < w->added_count; i++) delta_commit_add(c, &w->added[i], !plan->moves);
     if (plan->position >= 0) delta_commit_txn(c, w->k->app_id, plan->position);
-    struct buf metadata = {0};
-    keyed_intent_metadata(&w->intent, &metadata);
-    delta_commit_user_metadata(c, buf_text(&metadata));
-    buf_free(&metadata);
-    return delta_commit_finish(c, version, err);
+    return c;
 }
 
 /* What the commit changed, in memory. */
@@ -312,7 +301,7 @@ static void take_in(struct work *w)
     }
 }
 
-/* The commit failed, or came after another writer's: the log decides, and what it says is taken in. */
+/* The commit failed, or says so: the log decides, and what it holds is taken in. */
 static bool decide(struct work *w, struct error *err)
 {
     struct error why = *err;
@@ -331,15 +320,17 @@ static bool run(struct work *w, struct error *err)
 {
     struct keyed *k = w->k;
     if (!write_files(w, err) || !touch_files(w, err) || !write_vectors(w, err)) return false;
-    if (!prepare(w, err)) {
+    struct delta_commit *c = build_commit(w);
+    if (!prepare(w, c, err)) {
+        delta_commit_cancel(c);
         k->in_step = false;
         return false;
     }
     failpoint("keyed.prepared");
     int64_t version = -1;
-    if (!commit(w, &version, err)) return decide(w, err);
+    if (!delta_commit_finish(c, &version, err)) return decide(w, err);
+    assert(version == w->intent.version);
     failpoint(w->plan->moves ? "keyed.compacted" : "keyed.committed");
-    if (version != w->intent.version) return decide(w, err);
     take_in(w);
     if (apply(w, err)) return true;
     k->in_step = false;

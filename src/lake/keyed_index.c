@@ -4,9 +4,9 @@
  *   i/<name>\0<column>\0<value>\0<key>       nothing; in <value> 00 is written 01 01, and 01 is 01 02
  *   f/<name>\0<u32 file, big-endian>         path as in the log
  *   v/<name>\0                               i64 version, what the index is for: "k0,1;i3"
- *   p/<name>\0                               i64 version, u8 large, 32 bytes id, the batch
+ *   p/<name>\0                               i64 version, u8 large, 36 bytes commitInfo.txnId, the batch
  *
- *   recovery:  p/ there? -- a commit since then carries its id -----> apply the batch, v = version
+ *   recovery:  p/ there? -- commit of that version carries the id --> apply the batch, v = version
  *                   |                                                  (large: v = -1)
  *                   '------ it does not ----------------------------> drop it
  *              v is the table's version, and f/ its live files? --> in step, else rebuild
@@ -151,12 +151,7 @@ void keyed_batch_item(struct keyed *k, struct state_batch *batch, const struct k
 
 /* ---- intents ---- */
 
-enum { INTENT_ID_BYTES = 32, INTENT_HEAD_BYTES = 8 + 1 + INTENT_ID_BYTES };
-
-void keyed_intent_metadata(const struct keyed_intent *intent, struct buf *out)
-{
-    buf_printf(out, "{\"intent\":\"%s\"}", intent->id);
-}
+enum { INTENT_HEAD_BYTES = 8 + 1 + KEYED_ID_BYTES };
 
 bool keyed_intent_store(struct keyed *k, const struct keyed_intent *intent, const struct state_batch *batch,
                         struct error *err)
@@ -166,7 +161,7 @@ bool keyed_intent_store(struct keyed *k, const struct keyed_intent *intent, cons
     keyed_put_state_key(k, 'p', (struct slice){0}, &key);
     buf_put_u64(&value, (uint64_t)intent->version);
     buf_put_u8(&value, intent->large);
-    buf_put(&value, intent->id, INTENT_ID_BYTES);
+    buf_put(&value, intent->id, KEYED_ID_BYTES);
     buf_put_slice(&value, state_batch_bytes(batch));
     bool ok = buf_ok(&value);
     if (!ok) error_set(err, ERROR_FATAL, "%s: merge too large to be noted", k->name);
@@ -187,32 +182,22 @@ void keyed_batch_intent_done(const struct keyed *k, struct state_batch *batch)
     buf_free(&key);
 }
 
-/* Does a commit of this version carry the intent's id? One that was cleaned up is not asked for any
- * more: the store is then older than the log's retention and is rebuilt. */
-static bool carries_intent(struct keyed *k, int64_t version, const struct keyed_intent *intent, bool *carries,
-                           struct error *err)
+/* Does the log's commit carry the intent's id? One that was cleaned up is not asked for any more: the
+ * store is then older than the log's retention and is rebuilt. */
+static bool intent_committed(struct keyed *k, const struct keyed_intent *intent, bool *committed,
+                             struct error *err)
 {
     struct delta_history_entry entry = {0};
     struct error why = {0};
-    if (!delta_history(k->table, version, &entry, &why)) {
+    *committed = false;
+    if (intent->version > delta_version(k->table)) return true;
+    if (!delta_history(k->table, intent->version, &entry, &why)) {
         if (why.kind == ERROR_DATA) return true;
         *err = why;
         return false;
     }
-    struct buf expected = {0};
-    keyed_intent_metadata(intent, &expected);
-    *carries = entry.user_metadata && strcmp(entry.user_metadata, buf_text(&expected)) == 0;
-    buf_free(&expected);
+    *committed = entry.commit_id && strcmp(entry.commit_id, intent->id) == 0;
     delta_history_free(&entry);
-    return true;
-}
-
-/* The commit has the version that was planned, or a later one when another writer was first. */
-static bool intent_committed(struct keyed *k, const struct keyed_intent *intent, bool *committed,
-                             struct error *err)
-{
-    for (int64_t v = intent->version; !*committed && v <= delta_version(k->table); v++)
-        if (!carries_intent(k, v, intent, committed, err)) return false;
     return true;
 }
 
@@ -221,8 +206,8 @@ static bool parse_intent(struct slice value, struct keyed_intent *intent, struct
     if (value.len < INTENT_HEAD_BYTES) return false;
     intent->version = get_i64(value.data);
     intent->large = value.data[8] != 0;
-    memcpy(intent->id, value.data + 9, INTENT_ID_BYTES);
-    intent->id[INTENT_ID_BYTES] = '\0';
+    memcpy(intent->id, value.data + 9, KEYED_ID_BYTES);
+    intent->id[KEYED_ID_BYTES] = '\0';
     *batch = (struct slice){value.data + INTENT_HEAD_BYTES, value.len - INTENT_HEAD_BYTES};
     return true;
 }

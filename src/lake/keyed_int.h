@@ -85,14 +85,15 @@ void keyed_batch_version(const struct keyed *k, struct state_batch *batch, int64
 /* Splits a row of k->columns; false when its shape is wrong. */
 bool keyed_split(const struct keyed *k, struct slice row, struct slice *fields);
 
+enum { KEYED_ID_BYTES = 36 }; /* a UUID, see delta_commit_id */
+
 struct keyed_intent {
     int64_t version;
     bool large;             /* the rows come after it in pieces */
-    char id[33];            /* in the commit's user metadata */
+    char id[KEYED_ID_BYTES + 1]; /* the commit's */
 };
 bool keyed_intent_store(struct keyed *k, const struct keyed_intent *intent, const struct state_batch *batch,
                         struct error *err) MUST_CHECK;
-void keyed_intent_metadata(const struct keyed_intent *intent, struct buf *out);
 void keyed_batch_intent_done(const struct keyed *k, struct state_batch *batch);
 /* Decides a stored intent by the log: applies or drops it. committed may be NULL. */
 bool keyed_intent_settle(struct keyed *k, bool *committed, struct error *err) MUST_CHECK;

@@ -454,6 +454,33 @@ static void test_foreign_state(void **unused)
     end_world(&w);
 }
 
+/* Another writer's commit makes the next merge plan again on what is there now. */
+static void test_other_writer(void **unused)
+{
+    (void)unused;
+    struct world w;
+    struct error err = {0};
+    bool differ;
+    struct delta_table *other;
+    make_world(&w);
+    open_table(&w, &differ);
+    for (int64_t p = 0; p < 6; p++) die_unless(merge_step(&w, p, NULL, &err), &err);
+    die_unless(delta_open(&other, w.lake, "silver/things", &err), &err);
+    struct delta_commit *c = delta_commit_begin(other, "OTHER");
+    delta_commit_txn(c, "somebody", 1);
+    die_unless(delta_commit_finish(c, NULL, &err), &err);
+    delta_close(other);
+    assert_false(merge_step(&w, 6, NULL, &err));
+    assert_int_equal(err.kind, ERROR_RETRY);
+    assert_int_equal(keyed_position(w.k), 5);
+    check_all(&w);
+    check_marks(&w, 0, 5);
+    die_unless(merge_step(&w, 6, NULL, &err), &err);
+    check_all(&w);
+    check_marks(&w, 0, 6);
+    end_world(&w);
+}
+
 struct source { const struct world *w; const struct model *m; int at; struct buf key, row; };
 
 static bool next_row(void *arg, struct slice *key, struct slice *row, bool *done, struct error *err)
@@ -630,6 +657,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random), cmocka_unit_test(test_unchanged_and_position),
         cmocka_unit_test(test_refused), cmocka_unit_test(test_foreign_state),
+        cmocka_unit_test(test_other_writer),
         cmocka_unit_test(test_replace), cmocka_unit_test(test_killed), cmocka_unit_test(test_killed_large),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -139,6 +139,10 @@ void outbox_commit(struct outbox *o, uint64_t commit_lsn, uint64_t end_lsn, int6
 static void remember(struct flow *flow, const struct outgoing *sent, const struct change_batch *facts)
 {
     struct capture_memory *m = &capture_memory;
+    struct stage_status *status = &flow->status[STAGE_CAPTURE];
+    atomic_fetch_add(&status->rows, (int64_t)facts->count);
+    atomic_fetch_add(&status->batches, 1);
+    if (facts->commit_us) atomic_store(&status->last_commit_us, facts->commit_us);
     if (facts->partial) {
         m->partial_lsn = facts->last_lsn;
         m->partial_count = sent->changes;

@@ -19,7 +19,9 @@
 
 enum {
     WORKERS_MAX = 16,
-    UNIT_PAGES = 16384, /* 128 MB */
+    PAGE_BYTES = 8192,
+    UNIT_FLUSHES = 8,      /* a unit is this many flushes' worth of pages, */
+    UNIT_PAGES_LEAST = 64, /* but not less than this */
     SLOT_WAIT_US = 90000000,
     PUSH_US = 200000,
     BATCH_BYTES_MAX = 4 << 20,
@@ -131,14 +133,16 @@ static void add_unit(struct copy *c, struct unit u)
 static void plan_units(struct copy *c, size_t table, bool may_split)
 {
     const struct capture_table *t = c->tables[table];
+    int64_t pages = c->plan.config->flush_bytes / PAGE_BYTES * UNIT_FLUSHES;
+    if (pages < UNIT_PAGES_LEAST) pages = UNIT_PAGES_LEAST;
     atomic_fetch_add(&c->rows_estimate, (int64_t)t->rows_estimate);
-    if (!may_split || t->kind != 'r' || t->pages <= UNIT_PAGES) {
+    if (!may_split || t->kind != 'r' || t->pages <= pages) {
         add_unit(c, (struct unit){.table = table});
         return;
     }
-    for (int64_t from = 0; from < t->pages; from += UNIT_PAGES) {
-        bool last = from + UNIT_PAGES >= t->pages; /* the table may have grown since */
-        add_unit(c, (struct unit){table, from, last ? -1 : from + UNIT_PAGES});
+    for (int64_t from = 0; from < t->pages; from += pages) {
+        bool last = from + pages >= t->pages; /* the table may have grown since */
+        add_unit(c, (struct unit){table, from, last ? -1 : from + pages});
     }
 }
 
