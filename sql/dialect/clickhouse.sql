@@ -54,6 +54,9 @@ CREATE OR REPLACE FUNCTION iso_week AS (x) -> toInt32(toISOWeek(x));
 CREATE OR REPLACE FUNCTION share_floor AS (total, part, whole) -> toInt64(intDiv(toInt128(total) * toInt128(part), toInt128(whole)));
 CREATE OR REPLACE FUNCTION share_remainder AS (total, part, whole) -> toInt64((toInt128(total) * toInt128(part)) % toInt128(whole));
 --
+-- Names of places and things: words at blanks; Portuguese particles stay small.
+CREATE OR REPLACE FUNCTION title_case AS (x) -> if(x IS NULL, NULL, replaceAll(replaceAll(replaceAll(replaceAll(replaceAll(replaceAll(arrayStringConcat(arrayMap(w -> concat(upperUTF8(substringUTF8(w, 1, 1)), substringUTF8(w, 2)), splitByChar(' ', lowerUTF8(assumeNotNull(x)))), ' '), ' De ', ' de '), ' Da ', ' da '), ' Do ', ' do '), ' Das ', ' das '), ' Dos ', ' dos '), ' E ', ' e '));
+--
 -- Brazil's regions, and a point inside each state for zip prefixes without one.
 CREATE OR REPLACE FUNCTION state_region AS (x) -> CASE WHEN x IN ('SP', 'RJ', 'MG', 'ES') THEN 'Sudeste' WHEN x IN ('PR', 'SC', 'RS') THEN 'Sul' WHEN x IN ('DF', 'GO', 'MT', 'MS') THEN 'Centro-Oeste' WHEN x IN ('BA', 'SE', 'AL', 'PE', 'PB', 'RN', 'CE', 'PI', 'MA') THEN 'Nordeste' WHEN x IN ('TO', 'PA', 'AP', 'AM', 'RR', 'AC', 'RO') THEN 'Norte' ELSE 'unknown' END;
 CREATE OR REPLACE FUNCTION state_lat AS (x) -> CASE x WHEN 'AC' THEN -8.77 WHEN 'AL' THEN -9.62 WHEN 'AM' THEN -3.47 WHEN 'AP' THEN 1.41 WHEN 'BA' THEN -13.29 WHEN 'CE' THEN -5.20 WHEN 'DF' THEN -15.83 WHEN 'ES' THEN -19.19 WHEN 'GO' THEN -15.98 WHEN 'MA' THEN -5.42 WHEN 'MG' THEN -18.10 WHEN 'MS' THEN -20.51 WHEN 'MT' THEN -12.64 WHEN 'PA' THEN -3.79 WHEN 'PB' THEN -7.28 WHEN 'PE' THEN -8.38 WHEN 'PI' THEN -6.60 WHEN 'PR' THEN -24.89 WHEN 'RJ' THEN -22.25 WHEN 'RN' THEN -5.81 WHEN 'RO' THEN -10.83 WHEN 'RR' THEN 1.99 WHEN 'RS' THEN -30.17 WHEN 'SC' THEN -27.45 WHEN 'SE' THEN -10.57 WHEN 'SP' THEN -22.19 WHEN 'TO' THEN -9.46 END;

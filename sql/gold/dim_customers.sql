@@ -26,7 +26,7 @@
 --   is_current boolean not null
 WITH bought AS (
     SELECT c.customer_unique_id AS person, c.customer_id AS customer_id, c.customer_zip_code_prefix AS zip,
-           initcap(coalesce(c.city_name, c.customer_city, 'unknown')) AS city, c.customer_state AS state,
+           title_case(coalesce(c.city_name, c.customer_city, 'unknown')) AS city, c.customer_state AS state,
            o.order_purchase_timestamp AS bought_at,
            min(o.order_purchase_timestamp) OVER (PARTITION BY c.customer_unique_id) AS first_at
     FROM customers c

@@ -90,8 +90,8 @@ SELECT surrogate_key(concat(v.product_id, '|', CAST(v.opened_at AS VARCHAR(20)))
            WHEN 'cds_dvds_musicals' THEN 'CDs and DVDs Musicals'
            WHEN 'dvds_blu_ray' THEN 'DVDs and Blu-ray'
            WHEN 'security_and_services' THEN 'Insurance and Services'
-           ELSE initcap(replace(v.category, '_', ' ')) END AS category_en,
-       initcap(replace(coalesce(v.portuguese, 'desconhecida'), '_', ' ')) AS category_pt,
+           ELSE title_case(replace(v.category, '_', ' ')) END AS category_en,
+       title_case(replace(coalesce(v.portuguese, 'desconhecida'), '_', ' ')) AS category_pt,
        CASE v.category
            WHEN 'health_beauty' THEN 'Sức khỏe và làm đẹp'
            WHEN 'computers_accessories' THEN 'Phụ kiện máy tính'
@@ -167,7 +167,7 @@ SELECT surrogate_key(concat(v.product_id, '|', CAST(v.opened_at AS VARCHAR(20)))
            WHEN 'pc_gamer' THEN 'Máy tính chơi game'
            WHEN 'portateis_cozinha_e_preparadores_de_alimentos' THEN 'Máy chế biến thực phẩm'
            WHEN 'unknown' THEN 'Chưa rõ'
-           ELSE initcap(replace(v.category, '_', ' ')) END AS category_vi,
+           ELSE title_case(replace(v.category, '_', ' ')) END AS category_vi,
        v.name_length AS name_length, v.description_length AS description_length,
        v.photos_qty AS photos_qty, v.weight_g AS weight_g, v.length_cm AS length_cm,
        v.height_cm AS height_cm, v.width_cm AS width_cm,

@@ -26,11 +26,11 @@ WITH last_of_transaction AS (
 ),
 described AS (
     SELECT seller_id, seller_zip_code_prefix AS zip,
-           initcap(coalesce(city_name, 'unknown')) AS city, seller_state AS state,
+           title_case(coalesce(city_name, 'unknown')) AS city, seller_state AS state,
            _epoch, _lsn, to_micros(_valid_from) AS committed,
            CASE WHEN _op IN ('d', 't') THEN ''
                 ELSE concat(coalesce(seller_zip_code_prefix, ''), '|',
-                            initcap(coalesce(city_name, 'unknown')), '|',
+                            title_case(coalesce(city_name, 'unknown')), '|',
                             coalesce(seller_state, '')) END AS content
     FROM last_of_transaction
     WHERE place = 1

@@ -315,7 +315,7 @@ static void test_a_person_is_not_a_customer_id(void **state)
                   " ORDER BY 1, valid_from",
                   "ana\tSao Paulo\tSudeste\t1970-01-01 00:00:00.000000\t2018-03-05 10:00:00.000000\tfalse\t"
                   "2018-01-10\n"
-                  "ana\tRio De Janeiro\tSudeste\t2018-03-05 10:00:00.000000\t\\N\ttrue\t2018-01-10\n"
+                  "ana\tRio de Janeiro\tSudeste\t2018-03-05 10:00:00.000000\t\\N\ttrue\t2018-01-10\n"
                   "bia\tSao Paulo\tSudeste\t1970-01-01 00:00:00.000000\t\\N\ttrue\t2018-03-01\n"
                   "caio\tManaus\tNorte\t1970-01-01 00:00:00.000000\t\\N\ttrue\t2018-03-02\n"
                   "dora\tSao Paulo\tSudeste\t1970-01-01 00:00:00.000000\t\\N\ttrue\t2018-03-03");
