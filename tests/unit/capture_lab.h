@@ -302,4 +302,20 @@ static inline void lab_stream(struct lab *lab)
     if (lab->failures) fail_msg("%s", lab->last_error.text);
 }
 
+static inline void kill_sender(struct lab *lab)
+{
+    char *sql = mem_format("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots"
+                           " WHERE slot_name = '%s' AND active_pid IS NOT NULL",
+                           lab->config.slot);
+    mem_free(lab_value(lab->pg, sql));
+    mem_free(sql);
+}
+
+/* A thread that writes until it is told to stop. */
+struct writer {
+    struct pg *pg;
+    _Atomic bool stop;
+    size_t written;
+};
+
 #endif

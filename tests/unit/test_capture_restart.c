@@ -2,15 +2,6 @@
  * the middle of a copy, copies beside the stream, and everything that must be refused. */
 #include "capture_lab.h"
 
-static void kill_sender(struct lab *lab)
-{
-    char *sql = mem_format("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots"
-                           " WHERE slot_name = '%s' AND active_pid IS NOT NULL",
-                           lab->config.slot);
-    mem_free(lab_value(lab->pg, sql));
-    mem_free(sql);
-}
-
 /* Rows with op c have the ids 1..n, each once, in order; ordinals rise within each transaction. */
 static void assert_sequence(struct lab *lab, const char *table, size_t n)
 {
@@ -57,6 +48,7 @@ static void test_cut_in_large_transaction(void **state)
 {
     (void)state;
     struct lab *lab = lab_open("cut");
+    lab->config.idle_commit_ms = 3600000; /* no heartbeat before the parts in the queue */
     lab->config.flush_bytes = 100000;
     lab->flow.changes.size_bytes_max = 250000;
     lab_sql(lab->pg, "CREATE TABLE t (id int PRIMARY KEY, pad text)");
@@ -79,12 +71,6 @@ static void test_cut_in_large_transaction(void **state)
     assert_int_equal(lab->abandoned, 0);
     lab_close(lab);
 }
-
-struct writer {
-    struct pg *pg;
-    _Atomic bool stop;
-    size_t written;
-};
 
 static void *write_rows(void *arg)
 {
@@ -125,6 +111,24 @@ static void test_cuts_under_load(void **state)
     assert_sequence(lab, "public.t", w.written);
     lab_wait(lab_confirmed(lab) >= lab_row(lab, CHANGE_CREATE, "public.t", w.written - 1).end_lsn);
     assert_true(lab_confirmed(lab) <= lab->flow.durable_lsn);
+    lab_close(lab);
+}
+
+static void test_partitions(void **state)
+{
+    (void)state;
+    struct lab *lab = lab_open("parts");
+    lab_sql(lab->pg, "CREATE TABLE p (id int, day int, PRIMARY KEY (id, day)) PARTITION BY RANGE (day);"
+                     "CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10);"
+                     "CREATE TABLE p2 PARTITION OF p FOR VALUES FROM (10) TO (20);"
+                     "INSERT INTO p VALUES (1, 5), (2, 15)");
+    lab_stream(lab);
+    assert_int_equal(lab_count(lab, CHANGE_READ, "public.p"), 2);
+    lab_sql(lab->pg, "UPDATE p SET day = 16 WHERE id = 1; TRUNCATE p");
+    assert_string_equal(lab_row(lab, CHANGE_DELETE, "public.p", 0).key, "{\"id\":1,\"day\":5}");
+    assert_string_equal(lab_row(lab, CHANGE_CREATE, "public.p", 0).key, "{\"id\":1,\"day\":16}");
+    lab_row(lab, CHANGE_TRUNCATE, "public.p", 0);
+    assert_int_equal(lab_count(lab, 0, "public.p1"), 0);
     lab_close(lab);
 }
 
@@ -402,6 +406,8 @@ int main(void)
         cmocka_unit_test(test_resume),
         cmocka_unit_test(test_resume_in_copy),
         cmocka_unit_test(test_side_copies),
+
+        cmocka_unit_test(test_partitions),
         cmocka_unit_test(test_rewrite),
         cmocka_unit_test(test_idle),
         cmocka_unit_test(test_check_hold),
