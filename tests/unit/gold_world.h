@@ -281,16 +281,21 @@ static const struct asset shop_models[] = {
           "FROM (SELECT zip, state, 0 AS n FROM zips\n"
           "      UNION ALL SELECT zip, NULL, 1 FROM customers WHERE zip IS NOT NULL)\n"
           "GROUP BY zip\n"),
-    /* a table twice: the order's customer's other orders */
+    /* a table twice: the order's customer's other orders, of which the items are not loaded */
     MODEL("e_order_rank",
           "-- model: order_rank\n-- kind: row\n-- key: order_id\n-- group: order_id\n"
           "-- input: orders(order_id) = group\n"
           "-- input: customers(customer_id) = orders.customer_id\n"
           "-- input: orders(customer_id) = customers.customer_id\n"
+          "-- input: items(order_id) = group\n"
           "-- columns:\n--   order_id string not null\n--   place long not null\n--   person string\n"
+          "--   items long not null\n"
           "SELECT o.order_id AS order_id, row_number() OVER (PARTITION BY coalesce(c.customer_id, o.order_id)\n"
-          "           ORDER BY o.bought_at NULLS FIRST, o.order_id) AS place, c.person AS person\n"
-          "FROM orders o LEFT JOIN customers c ON c.customer_id = o.customer_id\n"),
+          "           ORDER BY o.bought_at NULLS FIRST, o.order_id) AS place, c.person AS person,\n"
+          "       coalesce(i.n, 0) AS items\n"
+          "FROM orders o LEFT JOIN customers c ON c.customer_id = o.customer_id\n"
+          "LEFT JOIN (SELECT order_id, count(*) AS n FROM items GROUP BY order_id) i\n"
+          "    ON i.order_id = o.order_id\n"),
     /* rows move between groups: the group is not part of the key */
     MODEL("f_members",
           "-- model: members\n-- kind: row\n-- key: customer_id\n-- group: person\n"
