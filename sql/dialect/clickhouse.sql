@@ -15,15 +15,14 @@ CREATE OR REPLACE FUNCTION nullable AS (x) -> toNullable(x);
 --
 -- A text as a number or time: NULL when it is not exactly one (no rounding, no cutting, no clamping).
 -- parse_long takes 225.0 for 225. A date lies in 1900..2299, which is what ClickHouse can keep; a
--- timestamp in 0001..9999; a zone in the text is brought to UTC.
+-- timestamp in 0001..9999, and a zone in it must be UTC (Z, +00).
 CREATE OR REPLACE FUNCTION parse_long AS (x) -> toInt64OrNull(if(position(x, '.') > 0, replaceRegexpOne(x, '[.]0*$', ''), x));
 CREATE OR REPLACE FUNCTION parse_double AS (x) -> if(isFinite(toFloat64OrNull(x)), toFloat64OrNull(x), NULL);
+CREATE OR REPLACE FUNCTION parse_float AS (x) -> if(isFinite(toFloat32OrNull(x)), toFloat32OrNull(x), NULL);
 CREATE OR REPLACE FUNCTION parse_boolean AS (x) -> CAST(multiIf(x IN ('true', 't', '1'), 1, x IN ('false', 'f', '0'), 0, NULL), 'Nullable(Bool)');
 CREATE OR REPLACE FUNCTION parse_date AS (x) -> if(toString(toDate32OrNull(x)) = x, toDate32OrNull(x), NULL);
-CREATE OR REPLACE FUNCTION zone_length AS (x) -> multiIf(length(x) < 20, 0, endsWith(x, 'Z'), 1, substring(x, length(x) - 2, 1) IN ('+', '-'), 3, substring(x, length(x) - 5, 1) IN ('+', '-'), 6, 0);
-CREATE OR REPLACE FUNCTION zone_seconds AS (x) -> if(zone_length(x) < 3, 0, if(substring(x, length(x) - zone_length(x) + 1, 1) = '-', -1, 1) * (toInt32OrZero(substring(x, length(x) - zone_length(x) + 2, 2)) * 3600 + if(zone_length(x) = 6, toInt32OrZero(substring(x, length(x) - 1, 2)) * 60, 0)));
-CREATE OR REPLACE FUNCTION without_zone AS (x) -> substring(x, 1, length(x) - zone_length(x));
-CREATE OR REPLACE FUNCTION parse_timestamp AS (x) -> if(length(x) > 18 AND startsWith(toString(toDateTime64OrNull(without_zone(x), 6, 'UTC')), replaceOne(without_zone(x), 'T', ' ')), subtractSeconds(toDateTime64OrNull(without_zone(x), 6, 'UTC'), zone_seconds(x)), NULL);
+CREATE OR REPLACE FUNCTION without_utc AS (x) -> replaceOne(replaceRegexpOne(x, '(Z|[+]00(:?00)?)$', ''), 'T', ' ');
+CREATE OR REPLACE FUNCTION parse_timestamp AS (x) -> if(startsWith(toString(toDateTime64OrNull(without_utc(x), 6, 'UTC')), without_utc(x)), toDateTime64OrNull(without_utc(x), 6, 'UTC'), NULL);
 CREATE OR REPLACE FUNCTION decimal_fits AS (x, p, s) -> match(x, concat('^-?0*[0-9]{0,', toString(p - s), '}([.][0-9]{0,', toString(s), '}0*)?$')) AND match(x, '[0-9]');
 --
 -- Rules of silver's models: NULL when the row is good, else "<column> '<value>' <why>".

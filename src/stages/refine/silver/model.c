@@ -1,7 +1,7 @@
 /* A silver model: the file's head and SELECT, or a generated one, and the whole statement that cleans.
  *
  *   WITH raw AS (SELECT seq AS _seq, <members as text>, (<reason>, <other members>) AS _extra FROM input)
- *   SELECT _seq, _error, <each column, checked and typed> FROM (<model's SELECT>) m
+ *   SELECT _seq, <reason>, <values> FROM (SELECT <texts p0..>, <values g0..> FROM (<model's SELECT>) m)
  *
  * Models give text for every column; the statement around them turns it into the declared type and names
  * the column, the value and the type when it does not fit. So nothing is cut, rounded or clamped, and a
@@ -231,8 +231,8 @@ static const char *member_of(const struct schema *from, const struct schema *to,
 }
 
 struct extraction {
-    struct buf tuple;  /* the members' types */
-    struct buf nulls;  /* "isNull(t.1) AND ..." */
+    struct buf tuple;   /* the members' types */
+    struct buf members; /* "t.1, t.2, " */
     size_t count;
 };
 
@@ -247,7 +247,7 @@ static void put_member(struct extraction *x, const struct schema *from, const st
         buf_put_sql_name(&x->tuple, member);
         buf_put_text(&x->tuple, " Nullable(String)");
         x->count++;
-        buf_printf(&x->nulls, "%sisNull(t.%zu)", x->count > 1 ? " AND " : "", x->count);
+        buf_printf(&x->members, "t.%zu, ", x->count);
         buf_printf(sql, "t.%zu", x->count);
     } else if (missing) {
         buf_put_text(sql, "CAST(");
@@ -277,8 +277,8 @@ static void put_raw(const struct model *m, const struct schema *from, const stru
     buf_put_text(sql, "WITH raw AS (SELECT seq AS _seq, ");
     buf_put_slice(sql, buf_slice(&members));
     /* one member that does not parse (a number too large) makes all of them NULL: say so */
-    buf_printf(sql, "tuple(if(%s, if(isValidJSON(after), NULL, 'the image is not valid JSON'), NULL)",
-               x.count ? buf_text(&x.nulls) : "1");
+    buf_printf(sql, "tuple(if(coalesce(%sNULL) IS NULL AND NOT isValidJSON(after),"
+                    " 'the image is not valid JSON', NULL)", buf_text(&x.members));
     buf_put_slice(sql, buf_slice(&extra));
     buf_put_text(sql, ") AS _extra FROM (SELECT seq, after");
     if (x.count) {
@@ -291,7 +291,7 @@ static void put_raw(const struct model *m, const struct schema *from, const stru
     }
     buf_printf(sql, " FROM %s)) ", input);
     buf_free(&x.tuple);
-    buf_free(&x.nulls);
+    buf_free(&x.members);
     buf_free(&members);
     buf_free(&extra);
 }
@@ -310,9 +310,7 @@ static void put_typed(const struct column *c, const char *text, struct buf *sql)
     case COLUMN_BYTE: buf_printf(sql, "accurateCastOrNull(parse_long(%s), '%s')", text, buf_text(&wanted)); break;
     case COLUMN_BOOLEAN: buf_printf(sql, "parse_boolean(%s)", text); break;
     case COLUMN_DOUBLE: buf_printf(sql, "parse_double(%s)", text); break;
-    case COLUMN_FLOAT:
-        buf_printf(sql, "if(isFinite(toFloat32OrNull(%s)), toFloat32OrNull(%s), NULL)", text, text);
-        break;
+    case COLUMN_FLOAT: buf_printf(sql, "parse_float(%s)", text); break;
     case COLUMN_DATE: buf_printf(sql, "parse_date(%s)", text); break;
     case COLUMN_TIMESTAMP: buf_printf(sql, "parse_timestamp(%s)", text); break;
     case COLUMN_DECIMAL:
@@ -323,33 +321,7 @@ static void put_typed(const struct column *c, const char *text, struct buf *sql)
     buf_free(&wanted);
 }
 
-static void put_check(const struct column *c, const char *text, struct buf *sql)
-{
-    struct buf type = {0}, literal = {0};
-    if (!c->nullable) {
-        buf_printf(&type, "%s is missing", c->name);
-        buf_put_sql_text(&literal, buf_slice(&type));
-        buf_printf(sql, ", isNull(%s), %s", text, buf_text(&literal));
-    }
-    if (c->type != COLUMN_STRING) {
-        buf_clear(&type);
-        buf_clear(&literal);
-        buf_put_text(&type, "' does not fit ");
-        column_type_delta(c, &type);
-        buf_put_sql_text(&literal, buf_slice(&type));
-        buf_printf(sql, ", isNotNull(%s) AND isNull(", text);
-        put_typed(c, text, sql);
-        buf_put_text(sql, "), concat(");
-        buf_clear(&type);
-        buf_printf(&type, "%s '", c->name);
-        buf_put_sql_text(sql, buf_slice(&type));
-        buf_printf(sql, ", substringUTF8(%s, 1, 100), %s)", text, buf_text(&literal));
-    }
-    buf_free(&type);
-    buf_free(&literal);
-}
-
-/* Where the model's answer holds column i. */
+/* m.<column>, the model's text, or the place of an extra column's text. */
 static void put_reference(const struct model *m, size_t i, const struct columns *columns, struct buf *out)
 {
     buf_clear(out);
@@ -361,36 +333,149 @@ static void put_reference(const struct model *m, size_t i, const struct columns 
     }
 }
 
+/* Values of one type are taken together, for the engine's time to understand a statement grows with its
+ * expressions: group g is arrayMap(x -> <typed x>, [texts]), and column i is g<group>[<place>]. */
+struct value_place {
+    size_t group, place; /* place from 1; 0: a string, which is its own value */
+};
+
+static bool same_column_type(const struct column *a, const struct column *b)
+{
+    return a->type == b->type && a->precision == b->precision && a->scale == b->scale;
+}
+
+/* Returns an array from mem_*, one for each column. */
+static struct value_place *place_values(const struct columns *columns, size_t *groups)
+{
+    struct value_place *at = mem_alloc((columns->count + 1) * sizeof *at);
+    *groups = 0;
+    for (size_t i = 0; i < columns->count; i++) {
+        if (columns->items[i].type == COLUMN_STRING) continue;
+        size_t last = i; /* the nearest earlier column of this type */
+        while (last > 0 && !same_column_type(&columns->items[last - 1], &columns->items[i])) last--;
+        if (last > 0) at[i] = (struct value_place){at[last - 1].group, at[last - 1].place + 1};
+        else at[i] = (struct value_place){(*groups)++, 1};
+    }
+    return at;
+}
+
+/* The columns of a group; group SIZE_MAX: those that must not be NULL. */
+static bool in_group(const struct columns *columns, const struct value_place *at, size_t i, size_t group)
+{
+    return group == SIZE_MAX ? !columns->items[i].nullable : at[i].place && at[i].group == group;
+}
+
+static const struct column *first_of(const struct columns *columns, const struct value_place *at, size_t group)
+{
+    size_t i = 0;
+    while (i < columns->count && !in_group(columns, at, i, group)) i++;
+    return i < columns->count ? &columns->items[i] : NULL;
+}
+
+static void put_names(const struct columns *columns, const struct value_place *at, size_t group, struct buf *sql)
+{
+    const char *between = "[";
+    for (size_t i = 0; i < columns->count; i++) {
+        if (!in_group(columns, at, i, group)) continue;
+        buf_put_text(sql, between);
+        buf_put_sql_text(sql, slice_of(columns->items[i].name));
+        between = ", ";
+    }
+    buf_put_char(sql, ']');
+}
+
+static void put_texts(const struct model *m, const struct columns *columns, const struct value_place *at,
+                      size_t group, struct buf *sql)
+{
+    struct buf text = {0};
+    const char *between = "[";
+    for (size_t i = 0; i < columns->count; i++) {
+        if (!in_group(columns, at, i, group)) continue;
+        put_reference(m, i, columns, &text);
+        buf_put_text(sql, between);
+        buf_put_slice(sql, buf_slice(&text));
+        between = ", ";
+    }
+    buf_put_char(sql, ']');
+    buf_free(&text);
+}
+
+static void put_group(const struct model *m, const struct columns *columns, const struct value_place *at,
+                      size_t group, struct buf *sql)
+{
+    buf_put_text(sql, ", ");
+    put_texts(m, columns, at, group, sql);
+    buf_printf(sql, " AS t%zu, arrayMap(x -> ", group);
+    put_typed(first_of(columns, at, group), "x", sql);
+    buf_printf(sql, ", t%zu) AS g%zu", group, group);
+    buf_printf(sql, ", arrayFirstIndex((t, v) -> isNotNull(t) AND isNull(v), t%zu, g%zu) AS b%zu", group, group, group);
+}
+
+/* The level above the model: strings p<i>, and for each group its texts t, values g, and the place b of
+ * the first text that has no value; missing is the place of the first text that must be there and is not. */
+static void put_values(const struct model *m, const struct columns *columns, const struct value_place *at,
+                       size_t groups, struct buf *sql)
+{
+    struct buf text = {0};
+    buf_put_text(sql, "SELECT m._seq AS _seq, m._error AS _broken, tupleElement(m._extra, 1) AS _image");
+    for (size_t i = 0; i < columns->count; i++) {
+        if (at[i].place) continue;
+        put_reference(m, i, columns, &text);
+        buf_printf(sql, ", %s AS p%zu", buf_text(&text), i);
+    }
+    for (size_t g = 0; g < groups; g++) put_group(m, columns, at, g, sql);
+    if (first_of(columns, at, SIZE_MAX)) {
+        buf_put_text(sql, ", arrayFirstIndex(x -> isNull(x), ");
+        put_texts(m, columns, at, SIZE_MAX, sql);
+        buf_put_text(sql, ") AS missing");
+    }
+    buf_printf(sql, " FROM (%s) AS m", m->select);
+    buf_free(&text);
+}
+
+static void put_misfit(const struct columns *columns, const struct value_place *at, size_t group, struct buf *sql)
+{
+    struct buf type = {0};
+    buf_put_text(&type, "' does not fit ");
+    column_type_delta(first_of(columns, at, group), &type);
+    buf_printf(sql, ", b%zu > 0, concat(", group);
+    put_names(columns, at, group, sql);
+    buf_printf(sql, "[b%zu], ' \\'', substringUTF8(t%zu[b%zu], 1, 100), ", group, group, group);
+    buf_put_sql_text(sql, buf_slice(&type));
+    buf_put_char(sql, ')');
+    buf_free(&type);
+}
+
+/* Why a row is bad, or NULL: its image, the model's rules, what is missing, what does not fit. */
+static void put_reason(const struct columns *columns, const struct value_place *at, size_t groups, struct buf *sql)
+{
+    buf_put_text(sql, "CAST(multiIf(isNotNull(_image), _image, isNotNull(_broken), _broken");
+    if (first_of(columns, at, SIZE_MAX)) {
+        buf_put_text(sql, ", missing > 0, concat(");
+        put_names(columns, at, SIZE_MAX, sql);
+        buf_put_text(sql, "[missing], ' is missing')");
+    }
+    for (size_t g = 0; g < groups; g++) put_misfit(columns, at, g, sql);
+    buf_put_text(sql, ", NULL), 'Nullable(String)')");
+}
+
 void model_put_sql(const struct model *m, const struct schema *from, const struct schema *to,
                    const char *input, struct buf *sql)
 {
     struct columns columns = {0};
-    struct buf text = {0};
+    size_t groups;
     model_columns(m, to, &columns);
+    struct value_place *at = place_values(&columns, &groups);
     put_raw(m, from, to, input, sql);
-    buf_put_text(sql, "SELECT m._seq, CAST(multiIf(isNotNull(tupleElement(m._extra, 1)), tupleElement(m._extra, 1), "
-                      "isNotNull(m._error), m._error");
+    buf_put_text(sql, "SELECT _seq, ");
+    put_reason(&columns, at, groups, sql);
     for (size_t i = 0; i < columns.count; i++) {
-        put_reference(m, i, &columns, &text);
-        put_check(&columns.items[i], buf_text(&text), sql);
+        if (at[i].place) buf_printf(sql, ", g%zu[%zu]", at[i].group, at[i].place);
+        else buf_printf(sql, ", CAST(p%zu, 'Nullable(String)')", i);
     }
-    buf_put_text(sql, ", NULL), 'Nullable(String)')");
-    for (size_t i = 0; i < columns.count; i++) {
-        struct column nullable = columns.items[i];
-        nullable.nullable = true;
-        put_reference(m, i, &columns, &text);
-        buf_put_text(sql, ", CAST(");
-        put_typed(&columns.items[i], buf_text(&text), sql);
-        buf_put_text(sql, ", '");
-        buf_clear(&text);
-        column_type_clickhouse(&nullable, &text);
-        for (size_t j = 0; j < text.len; j++) { /* DateTime64(6, 'UTC') inside a literal */
-            if (text.data[j] == '\'') buf_put_char(sql, '\\');
-            buf_put_char(sql, text.data[j]);
-        }
-        buf_put_text(sql, "')");
-    }
-    buf_printf(sql, " FROM (%s) AS m", m->select);
-    buf_free(&text);
+    buf_put_text(sql, " FROM (");
+    put_values(m, &columns, at, groups, sql);
+    buf_put_char(sql, ')');
+    mem_free(at);
     columns_free(&columns);
 }
