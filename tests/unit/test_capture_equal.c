@@ -50,12 +50,11 @@ static void *write_mess(void *arg)
         "UPDATE t SET n = n + 1, s = s || 'u' WHERE id % 7 = (random() * 6)::int AND length(s) < 40",
         "UPDATE t SET id = nextval('s') WHERE id IN (SELECT id FROM t ORDER BY random() LIMIT 2)",
         "DELETE FROM t WHERE id IN (SELECT id FROM t ORDER BY random() LIMIT 2)",
-        "BEGIN; INSERT INTO t VALUES (-1, 'x', 1); DELETE FROM t WHERE id = -1; INSERT INTO t VALUES (-1, "
-        "'y', 2);"
-        " UPDATE t SET id = nextval('s') WHERE id = -1; COMMIT",
+        ("BEGIN; INSERT INTO t VALUES (-1, 'x', 1); DELETE FROM t WHERE id = -1;"
+         " INSERT INTO t VALUES (-1, 'y', 2); UPDATE t SET id = nextval('s') WHERE id = -1; COMMIT"),
         "BEGIN; DELETE FROM t; ROLLBACK",
-        "BEGIN; SAVEPOINT a; DELETE FROM t WHERE id % 3 = 0; ROLLBACK TO a; UPDATE t SET n = 0 WHERE id % "
-        "3 = 0; COMMIT",
+        ("BEGIN; SAVEPOINT a; DELETE FROM t WHERE id % 3 = 0; ROLLBACK TO a;"
+         " UPDATE t SET n = 0 WHERE id % 3 = 0; COMMIT"),
     };
     struct writer *w = arg;
     for (size_t i = 0; !w->stop; i++) {
