@@ -5,7 +5,6 @@
 #include "engine/engine.h"
 #include "format/row.h"
 #include "lake/delta.h"
-#include "stages/bronze/bronze.h"
 #include "stages/capture/capture.h"
 
 #include <stdlib.h>
@@ -30,7 +29,6 @@ struct reading {
     char *identity;
     char **copied;
     size_t cap;
-    char *first_copy; /* id of the newest epoch's first copy */
 };
 
 static int32_t epoch_of(struct slice field)
@@ -46,8 +44,7 @@ static void forget_copies(struct reading *r)
     r->resume.copied_count = 0;
     r->resume.copy_complete = false;
     mem_free(r->identity);
-    mem_free(r->first_copy);
-    r->identity = r->first_copy = NULL;
+    r->identity = NULL;
 }
 
 static void drop_copied(struct reading *r, struct slice table)
@@ -60,14 +57,11 @@ static void drop_copied(struct reading *r, struct slice table)
     }
 }
 
-/* The number after the last non-digit: copy ids count up. */
+/* Copy ids are numbers and count up. */
 static int64_t copy_number(struct slice key)
 {
     char *text = mem_textn(key.data, key.len);
-    const char *digits = text + strlen(text);
-    while (digits > text && (digits[-1] < '0' || digits[-1] > '9')) digits--;
-    while (digits > text && digits[-1] >= '0' && digits[-1] <= '9') digits--;
-    int64_t n = strtoll(digits, NULL, 10);
+    int64_t n = strtoll(text, NULL, 10);
     mem_free(text);
     return n;
 }
@@ -84,12 +78,10 @@ static void take_record(struct reading *r, const struct slice *f)
     if (n >= r->resume.next_copy_id) r->resume.next_copy_id = n + 1;
     drop_copied(r, f[F_TABLE]);
     if (f[F_OP].data[0] == 'B') {
-        if (r->identity) return;
-        r->identity = mem_textn(f[F_AFTER].data, f[F_AFTER].len);
-        r->first_copy = mem_textn(f[F_KEY].data, f[F_KEY].len);
+        if (!r->identity) r->identity = mem_textn(f[F_AFTER].data, f[F_AFTER].len);
         return;
     }
-    if (r->first_copy && slice_equal(f[F_KEY], slice_of(r->first_copy))) r->resume.copy_complete = true;
+    r->resume.copy_complete = true; /* others of the epoch follow only a whole first copy */
     MEM_GROW(r->copied, r->resume.copied_count, r->cap);
     r->copied[r->resume.copied_count++] = mem_textn(f[F_TABLE].data, f[F_TABLE].len);
 }
@@ -100,7 +92,7 @@ static bool read_records(struct engine_conn *conn, const struct delta_table *bro
     struct buf sql = {0};
     buf_put_text(&sql, "SELECT op, `table`, epoch, key, after FROM ");
     delta_put_source(bronze, &sql);
-    buf_put_text(&sql, " WHERE op IN ('B', 'E') ORDER BY epoch, capture_at, op");
+    buf_put_text(&sql, " WHERE op IN ('B', 'E') ORDER BY epoch, toInt64OrZero(key), op");
     struct engine_result rows;
     bool ok = engine_query(conn, buf_text(&sql), "RowBinary", NULL, 0, &rows, err);
     buf_free(&sql);

@@ -40,6 +40,9 @@ void stage_failed(struct stage_status *s, const struct error *err);
 
 enum { STAGE_CAPTURE, STAGE_BRONZE, STAGE_REFINE, STAGE_WAREHOUSE, STAGE_COUNT };
 
+/* The Delta table of all changes, and the app id of its position (an LSN). */
+#define BRONZE_TABLE "bronze/changes"
+#define BRONZE_APP_ID "millrace.bronze"
 /* The Delta table with one row for each range that refine has brought to gold. */
 #define BATCHES_TABLE "gold/batches"
 

@@ -7,7 +7,4 @@
 
 extern const struct stage_ops bronze_ops;
 
-#define BRONZE_TABLE "bronze/changes"
-#define BRONZE_APP_ID "millrace.bronze"
-
 #endif

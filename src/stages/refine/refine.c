@@ -15,7 +15,6 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/metrics.h"
-#include "stages/bronze/bronze.h"
 #include "stages/outbox.h"
 #include "stages/refine/gold/gold.h"
 #include "stages/refine/range.h"
