@@ -184,10 +184,10 @@ static void test_round_trip(void **state)
         for (size_t i = 0; i < c.count; i++) {
             char bytes[300];
             static const size_t widths[] = {0, 8, 4, 2, 1, 1, 8, 4, 4, 8, 4, 8, 16, 0, 8, 8};
-            size_t n = widths[i] ? widths[i] : (size_t)(rand() % 300);
-            for (size_t k = 0; k < n; k++) bytes[k] = (char)rand();
+            size_t n = widths[i] ? widths[i] : (size_t)(random() % 300);
+            for (size_t k = 0; k < n; k++) bytes[k] = (char)random();
             if (c.items[i].type == COLUMN_BOOLEAN) bytes[0] &= 1;
-            bool null = c.items[i].nullable && rand() % 4 == 0;
+            bool null = c.items[i].nullable && random() % 4 == 0;
             row_put_field(&rows, &c.items[i], null ? (struct slice){0} : (struct slice){bytes, n});
         }
     }
