@@ -81,7 +81,7 @@ static void *watch(void *arg)
 {
     struct pool *p = arg;
     struct pollfd fds[RUNNING_MAX + 1];
-    struct running *who[RUNNING_MAX + 1];
+    uint64_t who[RUNNING_MAX + 1]; /* serials: an address may be a later statement's by then */
     pthread_mutex_lock(&p->lock);
     while (!p->stopping || p->running_count > 0) {
         nfds_t n = 1;
@@ -96,7 +96,7 @@ static void *watch(void *arg)
                 continue;
             }
             if (wait_ms < 0) wait_ms = WATCH_MS;
-            who[n] = r;
+            who[n] = r->serial;
             fds[n++] = (struct pollfd){.fd = r->fd, .events = POLLRDHUP};
         }
         pthread_mutex_unlock(&p->lock);
@@ -107,7 +107,7 @@ static void *watch(void *arg)
         for (nfds_t i = 1; ready > 0 && i < n; i++) {
             if (!hung_up(&fds[i])) continue;
             for (size_t k = 0; k < p->running_count; k++)
-                if (p->running[k] == who[i] && !who[i]->cancelled) cancel(p, who[i]);
+                if (p->running[k]->serial == who[i] && !p->running[k]->cancelled) cancel(p, p->running[k]);
         }
     }
     pthread_mutex_unlock(&p->lock);
@@ -231,6 +231,7 @@ bool pool_enter(struct pool *p, struct running *r, const char *query_id, int fd,
     bool listed = ok;
     if (listed) {
         r->query_id = mem_text(query_id);
+        r->serial = ++p->serial;
         p->running[p->running_count++] = r;
         wake_watcher(p);
         ok = wait_for_slot(p, r, err);

@@ -26,6 +26,7 @@ struct slot {
 };
 
 struct running {
+    uint64_t serial;   /* tells it from a later one at the same address */
     char *query_id;
     int fd;            /* the client's socket */
     struct slot *slot; /* NULL: still waiting for one */
@@ -41,6 +42,7 @@ struct pool {
     size_t slot_count;
     struct running *running[RUNNING_MAX];
     size_t running_count;
+    uint64_t serial; /* of the newest */
     struct engine_conn *killer;
     pthread_t watcher;
     int wake; /* an eventfd */
