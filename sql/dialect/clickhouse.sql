@@ -22,7 +22,7 @@ CREATE OR REPLACE FUNCTION parse_float AS (x) -> if(isFinite(toFloat32OrNull(x))
 CREATE OR REPLACE FUNCTION parse_boolean AS (x) -> CAST(multiIf(x IN ('true', 't', '1'), 1, x IN ('false', 'f', '0'), 0, NULL), 'Nullable(Bool)');
 CREATE OR REPLACE FUNCTION parse_date AS (x) -> if(toString(toDate32OrNull(x)) = x, toDate32OrNull(x), NULL);
 CREATE OR REPLACE FUNCTION without_utc AS (x) -> replaceOne(replaceRegexpOne(x, '(Z|[+]00(:?00)?)$', ''), 'T', ' ');
-CREATE OR REPLACE FUNCTION parse_timestamp AS (x) -> if(startsWith(toString(toDateTime64OrNull(without_utc(x), 6, 'UTC')), without_utc(x)), toDateTime64OrNull(without_utc(x), 6, 'UTC'), NULL);
+CREATE OR REPLACE FUNCTION parse_timestamp AS (x) -> if(length(x) > 18 AND startsWith(toString(toDateTime64OrNull(without_utc(x), 6, 'UTC')), without_utc(x)), toDateTime64OrNull(without_utc(x), 6, 'UTC'), NULL);
 CREATE OR REPLACE FUNCTION decimal_fits AS (x, p, s) -> match(x, concat('^-?0*[0-9]{0,', toString(p - s), '}([.][0-9]{0,', toString(s), '}0*)?$')) AND match(x, '[0-9]');
 --
 -- Rules of silver's models: NULL when the row is good, else "<column> '<value>' <why>".

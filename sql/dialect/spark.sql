@@ -1,8 +1,37 @@
--- Functions that the gold models use, for Spark 4; clickhouse.sql defines the same names for ClickHouse with
+-- Functions that silver and gold models use, for Spark 4; clickhouse.sql defines the same names for ClickHouse with
 -- the same results. One statement a line.
 --
--- Texts and keys.
+-- Texts.
 CREATE OR REPLACE TEMPORARY FUNCTION text_lower(x STRING) RETURNS STRING RETURN lower(x);
+CREATE OR REPLACE TEMPORARY FUNCTION text_upper(x STRING) RETURNS STRING RETURN upper(x);
+CREATE OR REPLACE TEMPORARY FUNCTION to_text(x STRING) RETURNS STRING RETURN x;
+CREATE OR REPLACE TEMPORARY FUNCTION text_fold(x STRING) RETURNS STRING RETURN translate(lower(x), 'áàâãäåéèêëíìîïóòôõöúùûüçñý´`’', 'aaaaaaeeeeiiiiooooouuuucny\'\'\'');
+CREATE OR REPLACE TEMPORARY FUNCTION text_clean(x STRING) RETURNS STRING RETURN nullif(regexp_replace(x, '^(\\uFEFF|\\s)+|\\s+$', ''), '');
+CREATE OR REPLACE TEMPORARY FUNCTION is_blank(x STRING) RETURNS BOOLEAN RETURN NOT rlike(coalesce(x, ''), '\\S');
+CREATE OR REPLACE TEMPORARY FUNCTION is_digits(x STRING) RETURNS BOOLEAN RETURN rlike(x, '^[0-9]+$');
+CREATE OR REPLACE TEMPORARY FUNCTION nullable(x STRING) RETURNS STRING RETURN x;
+--
+-- A text as a number or time: NULL when it is not exactly one.
+CREATE OR REPLACE TEMPORARY FUNCTION parse_long(x STRING) RETURNS BIGINT RETURN try_cast(CASE WHEN rlike(x, '^[+-]?[0-9]+([.]0*)?$') THEN regexp_replace(x, '[.]0*$', '') END AS BIGINT);
+CREATE OR REPLACE TEMPORARY FUNCTION parse_double(x STRING) RETURNS DOUBLE RETURN CASE WHEN rlike(x, '^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?$') AND abs(try_cast(x AS DOUBLE)) < CAST('Infinity' AS DOUBLE) THEN try_cast(x AS DOUBLE) END;
+CREATE OR REPLACE TEMPORARY FUNCTION parse_float(x STRING) RETURNS FLOAT RETURN CASE WHEN parse_double(x) IS NOT NULL AND abs(try_cast(x AS FLOAT)) < CAST('Infinity' AS FLOAT) THEN try_cast(x AS FLOAT) END;
+CREATE OR REPLACE TEMPORARY FUNCTION parse_boolean(x STRING) RETURNS BOOLEAN RETURN CASE WHEN x IN ('true', 't', '1') THEN true WHEN x IN ('false', 'f', '0') THEN false END;
+CREATE OR REPLACE TEMPORARY FUNCTION parse_date(x STRING) RETURNS DATE RETURN CASE WHEN rlike(x, '^[0-9]{4}-[0-9]{2}-[0-9]{2}$') AND x BETWEEN '1900-01-01' AND '2299-12-31' THEN try_cast(x AS DATE) END;
+CREATE OR REPLACE TEMPORARY FUNCTION without_utc(x STRING) RETURNS STRING RETURN regexp_replace(regexp_replace(x, '(Z|[+]00(:?00)?)$', ''), '^([0-9-]+)T', '$1 ');
+CREATE OR REPLACE TEMPORARY FUNCTION parse_timestamp(x STRING) RETURNS TIMESTAMP RETURN CASE WHEN rlike(without_utc(x), '^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,6})?$') THEN try_cast(without_utc(x) AS TIMESTAMP) END;
+CREATE OR REPLACE TEMPORARY FUNCTION decimal_fits(x STRING, p INT, s INT) RETURNS BOOLEAN RETURN rlike(x, concat('^-?0*[0-9]{0,', CAST(p - s AS STRING), '}([.][0-9]{0,', CAST(s AS STRING), '}0*)?$')) AND rlike(x, '[0-9]');
+--
+-- Rules of silver's models.
+CREATE OR REPLACE TEMPORARY FUNCTION broken(name STRING, value STRING, is_broken BOOLEAN, why STRING) RETURNS STRING RETURN CASE WHEN is_broken THEN concat(name, ' \'', coalesce(substring(value, 1, 100), 'NULL'), '\' ', why) END;
+CREATE OR REPLACE TEMPORARY FUNCTION is_state(x STRING) RETURNS BOOLEAN RETURN x IN ('AC', 'AL', 'AM', 'AP', 'BA', 'CE', 'DF', 'ES', 'GO', 'MA', 'MG', 'MS', 'MT', 'PA', 'PB', 'PE', 'PI', 'PR', 'RJ', 'RN', 'RO', 'RR', 'RS', 'SC', 'SE', 'SP', 'TO');
+CREATE OR REPLACE TEMPORARY FUNCTION city_part(x STRING) RETURNS STRING RETURN trim(regexp_replace(regexp_replace(text_fold(x), '[*\\s]+', ' '), '([/(,]|\\\\| - ).*$', ''));
+CREATE OR REPLACE TEMPORARY FUNCTION city_name(x STRING) RETURNS STRING RETURN CASE WHEN rlike(city_part(x), '^[a-z][a-z\' .-]{2,}$') THEN city_part(x) END;
+CREATE OR REPLACE TEMPORARY FUNCTION zip_prefix(x STRING) RETURNS STRING RETURN CASE WHEN rlike(trim(x), '^[0-9]{1,5}$') THEN lpad(trim(x), 5, '0') ELSE trim(x) END;
+CREATE OR REPLACE TEMPORARY FUNCTION in_brazil(lat DOUBLE, lng DOUBLE) RETURNS BOOLEAN RETURN coalesce(lat BETWEEN -33.8 AND 5.3 AND lng BETWEEN -74.0 AND -32.0, false);
+--
+-- Keys and times.
+CREATE OR REPLACE TEMPORARY FUNCTION to_timestamp6(x STRING) RETURNS TIMESTAMP RETURN parse_timestamp(x);
+CREATE OR REPLACE TEMPORARY FUNCTION micros_between(earlier TIMESTAMP, later TIMESTAMP) RETURNS BIGINT RETURN unix_micros(later) - unix_micros(earlier);
 CREATE OR REPLACE TEMPORARY FUNCTION surrogate_key(x STRING) RETURNS BIGINT RETURN CAST(conv(substring(md5(x), 1, 15), 16, 10) AS BIGINT);
 CREATE OR REPLACE TEMPORARY FUNCTION iso_weekday(x DATE) RETURNS INT RETURN weekday(x) + 1;
 --

@@ -2,7 +2,8 @@
 
 static void skip_blanks(struct slice *s)
 {
-    while (s->len && (s->data[0] == ' ' || s->data[0] == '\t' || s->data[0] == '\n' || s->data[0] == '\r')) {
+    while (s->len &&
+           (s->data[0] == ' ' || s->data[0] == '\t' || s->data[0] == '\n' || s->data[0] == '\r')) {
         s->data++;
         s->len--;
     }
@@ -21,8 +22,10 @@ static bool take(struct slice *s, char c)
 static size_t string_length(struct slice s)
 {
     for (size_t i = 1; i < s.len; i++) {
-        if (s.data[i] == '\\') i++;
-        else if (s.data[i] == '"') return i + 1;
+        if (s.data[i] == '\\')
+            i++;
+        else if (s.data[i] == '"')
+            return i + 1;
     }
     return 0;
 }
@@ -52,7 +55,8 @@ static size_t value_length(struct slice s)
     if (s.data[0] == '"') return string_length(s);
     if (s.data[0] == '{' || s.data[0] == '[') return nested_length(s);
     size_t n = 0;
-    while (n < s.len && s.data[n] > ' ' && !strchr(",]}\":[{", s.data[n])) n++;
+    while (n < s.len && s.data[n] > ' ' && !strchr(",]}\":[{", s.data[n]))
+        n++;
     return n;
 }
 
@@ -88,7 +92,8 @@ static bool take_member(struct json_scan *s, struct slice *name, struct slice *v
     if (!s->array) {
         struct slice quoted;
         skip_blanks(&s->rest);
-        if (!s->rest.len || s->rest.data[0] != '"' || !take_value(&s->rest, &quoted) || !take(&s->rest, ':'))
+        if (!s->rest.len || s->rest.data[0] != '"' || !take_value(&s->rest, &quoted) ||
+            !take(&s->rest, ':'))
             return false;
         *name = (struct slice){quoted.data + 1, quoted.len - 2};
     }
@@ -182,8 +187,10 @@ bool json_unescape(struct slice s, struct buf *out)
         }
         if (++i == s.len) return false;
         const char *at = s.data[i] ? strchr(from, s.data[i]) : NULL;
-        if (at) buf_put_char(out, to[at - from]);
-        else if (s.data[i] != 'u' || !take_unicode(s, &i, out)) return false;
+        if (at)
+            buf_put_char(out, to[at - from]);
+        else if (s.data[i] != 'u' || !take_unicode(s, &i, out))
+            return false;
     }
     return true;
 }

@@ -20,7 +20,8 @@ bool cleaner_open(struct cleaner *c, struct error *err)
 {
     c->borrowed = c->conn != NULL;
     c->input = mem_format("scratch_silver.input_%u", next_input++);
-    char *sql = mem_format("CREATE TABLE IF NOT EXISTS %s (seq Int64, after String) ENGINE = Memory", c->input);
+    char *sql =
+        mem_format("CREATE TABLE IF NOT EXISTS %s (seq Int64, after String) ENGINE = Memory", c->input);
     bool ok = (c->borrowed || engine_connect(&c->conn, NULL, err)) &&
               engine_run(c->conn, "CREATE DATABASE IF NOT EXISTS scratch_silver ENGINE = Memory", err) &&
               engine_run(c->conn, sql, err);
@@ -44,7 +45,8 @@ void cleaner_close(struct cleaner *c)
 
 void clean_results_free(struct clean_results *r)
 {
-    for (size_t i = 0; i < r->count; i++) engine_result_free(&r->items[i]);
+    for (size_t i = 0; i < r->count; i++)
+        engine_result_free(&r->items[i]);
     mem_free(r->items);
     *r = (struct clean_results){0};
 }
@@ -66,15 +68,16 @@ static size_t take_piece(const struct clean_item *items, size_t count, struct bu
 static bool fill(struct cleaner *c, const struct buf *rows, size_t count, struct error *err)
 {
     char *truncate = mem_format("TRUNCATE TABLE %s", c->input);
-    char *insert = mem_format("INSERT INTO %s SETTINGS max_insert_threads=1, input_format_parallel_parsing=0",
-                              c->input);
+    char *insert = mem_format(
+        "INSERT INTO %s SETTINGS max_insert_threads=1, input_format_parallel_parsing=0", c->input);
     uint64_t written = 0;
     bool ok = engine_run(c->conn, truncate, err) &&
               engine_insert(c->conn, insert, "RowBinary", buf_slice(rows), &written, err);
     mem_free(truncate);
     mem_free(insert);
     if (ok && written != count)
-        ok = error_set(err, ERROR_RETRY, "%zu images went in, %llu arrived", count, (unsigned long long)written);
+        ok = error_set(err, ERROR_RETRY, "%zu images went in, %llu arrived", count,
+                       (unsigned long long)written);
     return ok;
 }
 

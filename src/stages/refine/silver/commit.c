@@ -11,9 +11,10 @@
 #include "stages/refine/gold/gold.h"
 #include "stages/refine/silver/silver_int.h"
 
-static struct metric rows_written = METRIC_COUNTER("millrace_silver_rows_total", "Row versions written to silver");
-static struct metric quarantined = METRIC_COUNTER("millrace_silver_quarantined_total",
-                                                  "Images put in quarantine because a value or rule failed");
+static struct metric rows_written =
+    METRIC_COUNTER("millrace_silver_rows_total", "Row versions written to silver");
+static struct metric quarantined = METRIC_COUNTER(
+    "millrace_silver_quarantined_total", "Images put in quarantine because a value or rule failed");
 static struct metric repeats = METRIC_COUNTER("millrace_silver_repeats_total",
                                               "Changes dropped because their key stood there already");
 
@@ -54,7 +55,8 @@ static bool commit_quarantine(struct range_work *w, struct settled *settled, int
     return true;
 }
 
-static bool commit_current(struct range_work *w, struct settled *settled, int64_t position, struct error *err)
+static bool commit_current(struct range_work *w, struct settled *settled, int64_t position,
+                           struct error *err)
 {
     struct silver *s = w->silver;
     struct table *t = w->table;
@@ -72,7 +74,8 @@ static bool commit_lake(struct range_work *w, struct settled *settled, int64_t p
     struct table *t = w->table;
     if (!commit_quarantine(w, settled, position, err)) return false;
     if (settled->history_count && delta_txn(t->history, SILVER_APP_ID) < position &&
-        !commit_history(w->silver, t, settled->history, settled->history_rows, settled->history_count, position, err))
+        !commit_history(w->silver, t, settled->history, settled->history_rows, settled->history_count,
+                        position, err))
         return false;
     failpoint("silver.history");
     if (t->current && (settled->change_count || settled->history_count))

@@ -46,7 +46,8 @@ static bool is_partial(const struct range_work *w, const struct raw_row *raw, co
 }
 
 /* Brings the rows of the state that match into the range, so that one walk over the entries does all. */
-static bool load_matching(struct range_work *w, raw_filter *filter, const struct change *c, struct error *err)
+static bool load_matching(struct range_work *w, raw_filter *filter, const struct change *c,
+                          struct error *err)
 {
     struct buf prefix = {0};
     raw_put_key('w', w->table->name, (struct slice){0}, &prefix);
@@ -95,7 +96,8 @@ static void hash_image(struct slice image, char *hex)
 static uint64_t read_count(struct slice value)
 {
     uint64_t v = 0;
-    for (size_t i = value.len; i-- > 0;) v = v << 8 | (unsigned char)value.data[i];
+    for (size_t i = value.len; i-- > 0;)
+        v = v << 8 | (unsigned char)value.data[i];
     return v;
 }
 
@@ -106,7 +108,8 @@ static bool find_count(struct range_work *w, const char *hex, struct row_count *
     struct buf key = {0}, value = {0};
     bool found = false;
     raw_put_key('n', w->table->name, slice_of(hex), &key);
-    bool ok = w->counts_reset || state_get(w->silver->flow->state, NULL, buf_slice(&key), &value, &found, err);
+    bool ok =
+        w->counts_reset || state_get(w->silver->flow->state, NULL, buf_slice(&key), &value, &found, err);
     if (ok) {
         *out = arena_take(&w->arena, sizeof **out);
         (*out)->count = found ? read_count(buf_slice(&value)) : 0;
@@ -117,7 +120,8 @@ static bool find_count(struct range_work *w, const char *hex, struct row_count *
     return ok;
 }
 
-static bool hashed_entry(struct range_work *w, const char *hex, uint64_t n, struct entry **out, struct error *err)
+static bool hashed_entry(struct range_work *w, const char *hex, uint64_t n, struct entry **out,
+                         struct error *err)
 {
     char key[96];
     snprintf(key, sizeof key, "{\"_row\":\"%s\",\"_n\":%llu}", hex, (unsigned long long)n);
@@ -137,7 +141,8 @@ static bool hashed_add(struct range_work *w, const struct change *c, struct slic
     return true;
 }
 
-static bool hashed_remove(struct range_work *w, const struct change *c, struct slice image, struct error *err)
+static bool hashed_remove(struct range_work *w, const struct change *c, struct slice image,
+                          struct error *err)
 {
     char hex[33];
     struct row_count *count;
@@ -215,8 +220,10 @@ void hashed_flush(struct range_work *w)
         buf_clear(&bytes);
         raw_put_key('n', w->table->name, hex, &key);
         buf_put_u64(&bytes, count->count);
-        if (count->count) state_batch_put(w->also, buf_slice(&key), buf_slice(&bytes));
-        else state_batch_delete(w->also, buf_slice(&key));
+        if (count->count)
+            state_batch_put(w->also, buf_slice(&key), buf_slice(&bytes));
+        else
+            state_batch_delete(w->also, buf_slice(&key));
     }
     for (size_t i = 0; i < w->held_count; i++) {
         struct slice rest = w->held[i];
@@ -250,7 +257,8 @@ static void reset_counts(struct range_work *w)
     w->counts_reset = true;
 }
 
-static bool apply_held(struct range_work *w, struct slice row, const struct change *complete, struct error *err)
+static bool apply_held(struct range_work *w, struct slice row, const struct change *complete,
+                       struct error *err)
 {
     struct change c;
     if (!change_decode(&row, &c, err)) return false;
@@ -273,7 +281,8 @@ static bool release_held(struct range_work *w, const struct change *complete, st
     buf_free(&prefix);
     size_t count = w->held_count;
     w->held_count = 0;
-    for (size_t i = 0; ok && i < count; i++) ok = apply_held(w, w->held[i], complete, err);
+    for (size_t i = 0; ok && i < count; i++)
+        ok = apply_held(w, w->held[i], complete, err);
     delete_all(w, 'q');
     return ok;
 }

@@ -89,13 +89,19 @@ static struct version *add_version(struct range_work *w, struct entry *e, const 
 {
     MEM_GROW(w->versions, w->version_count, w->version_cap);
     struct version *v = &w->versions[w->version_count++];
-    *v = (struct version){.entry = e, .op = op, .epoch = c->epoch, .lsn = c->lsn, .ordinal = c->ordinal,
-                          .commit_us = c->commit_us, .valid_from_us = c->commit_us};
+    *v = (struct version){.entry = e,
+                          .op = op,
+                          .epoch = c->epoch,
+                          .lsn = c->lsn,
+                          .ordinal = c->ordinal,
+                          .commit_us = c->commit_us,
+                          .valid_from_us = c->commit_us};
     if (e) v->valid_from_us = e->raw.valid_from_us;
     return v;
 }
 
-static void add_image(struct range_work *w, struct version *v, struct slice after, const struct schema *schema)
+static void add_image(struct range_work *w, struct version *v, struct slice after,
+                      const struct schema *schema)
 {
     v->clean = w->item_count;
     MEM_GROW(w->items, w->item_count, w->item_cap);
@@ -126,7 +132,8 @@ static struct slice missing_name(const struct schema *schema, struct slice after
 {
     struct slice value;
     for (size_t i = 0; i < schema->count; i++)
-        if (!json_get(after, slice_of(schema->columns[i].name), &value)) return slice_of(schema->columns[i].name);
+        if (!json_get(after, slice_of(schema->columns[i].name), &value))
+            return slice_of(schema->columns[i].name);
     return (struct slice){0};
 }
 
@@ -144,12 +151,14 @@ static struct slice unknown_reason(struct range_work *w, struct slice after)
 /* One version with the entry's newest image, at the entry's own position. */
 void fold_publish(struct range_work *w, struct entry *e, char op)
 {
-    const struct change at = {.epoch = e->raw.epoch, .lsn = e->raw.lsn, .ordinal = e->raw.ordinal,
-                              .commit_us = e->raw.commit_us};
+    const struct change at = {
+        .epoch = e->raw.epoch, .lsn = e->raw.lsn, .ordinal = e->raw.ordinal, .commit_us = e->raw.commit_us};
     if (e->raw.flags & RAW_PARTIAL && w->table->record.copy) return;
     struct version *v = add_version(w, e, &at, op);
-    if (e->raw.flags & RAW_PARTIAL) v->reason = unknown_reason(w, e->raw.after);
-    else add_image(w, v, e->raw.after, w->table->schema);
+    if (e->raw.flags & RAW_PARTIAL)
+        v->reason = unknown_reason(w, e->raw.after);
+    else
+        add_image(w, v, e->raw.after, w->table->schema);
 }
 
 void fold_put(struct range_work *w, struct entry *e, const struct change *c, struct slice after)
@@ -176,7 +185,8 @@ static bool old_value(const struct schema_column *c, const struct schema *was, s
 }
 
 /* after, with the columns it lacks taken from image; in the order of the schema. */
-static struct slice fill(struct range_work *w, struct slice after, struct slice image, const struct schema *was)
+static struct slice fill(struct range_work *w, struct slice after, struct slice image,
+                         const struct schema *was)
 {
     if (!image.data) return after;
     const struct schema *schema = w->table->schema;
@@ -196,7 +206,8 @@ static struct slice fill(struct range_work *w, struct slice after, struct slice 
     return filled;
 }
 
-static bool schema_of(struct range_work *w, const struct entry *e, const struct schema **out, struct error *err)
+static bool schema_of(struct range_work *w, const struct entry *e, const struct schema **out,
+                      struct error *err)
 {
     return table_schema(w->table, w->silver->flow->state, e->raw.schema, out, err);
 }
@@ -274,8 +285,10 @@ static bool fold_delete_event(struct range_work *w, const struct change *c, stru
     struct entry *e;
     struct slice key = c->key.data ? c->key : c->old_key;
     if (!range_entry(w, key, &e, err)) return false;
-    if (e->exists && position_compare(&e->raw, c) >= 0) w->repeats++;
-    else fold_remove(w, e, c, CHANGE_DELETE);
+    if (e->exists && position_compare(&e->raw, c) >= 0)
+        w->repeats++;
+    else
+        fold_remove(w, e, c, CHANGE_DELETE);
     return true;
 }
 

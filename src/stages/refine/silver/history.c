@@ -71,7 +71,8 @@ static int64_t read_long(struct slice f)
 static struct slice put_history_rows(const struct table *t, struct slice bytes, struct state_batch *batch)
 {
     const struct columns *c = delta_columns(t->history);
-    int key_at = columns_find(c, "_key"), lsn_at = columns_find(c, "_lsn"), ordinal_at = columns_find(c, "_ordinal");
+    int key_at = columns_find(c, "_key"), lsn_at = columns_find(c, "_lsn"),
+        ordinal_at = columns_find(c, "_ordinal");
     struct slice *fields = mem_resize(NULL, c->count + 1, sizeof *fields);
     struct slice row;
     struct buf key = {0};

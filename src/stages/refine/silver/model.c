@@ -22,11 +22,13 @@
 #include <strings.h>
 #include <xxhash.h>
 
-static const char *const reserved[] = {"_key", "_epoch", "_lsn", "_ordinal", "_commit_at", "_op", "_valid_from"};
+static const char *const reserved[] = {"_key",       "_epoch", "_lsn",       "_ordinal",
+                                       "_commit_at", "_op",    "_valid_from"};
 
 void model_free(struct model *m)
 {
-    for (size_t i = 0; i < m->source_count; i++) mem_free(m->source[i]);
+    for (size_t i = 0; i < m->source_count; i++)
+        mem_free(m->source[i]);
     mem_free(m->source);
     columns_free(&m->columns);
     mem_free(m->select);
@@ -35,8 +37,10 @@ void model_free(struct model *m)
 
 static struct slice trim(struct slice s)
 {
-    while (s.len && (s.data[0] == ' ' || s.data[0] == '\t')) s.data++, s.len--;
-    while (s.len && strchr(" \t\r,", s.data[s.len - 1])) s.len--;
+    while (s.len && (s.data[0] == ' ' || s.data[0] == '\t'))
+        s.data++, s.len--;
+    while (s.len && strchr(" \t\r,", s.data[s.len - 1]))
+        s.len--;
     return s;
 }
 
@@ -53,7 +57,8 @@ static void add_sources(struct model *m, struct slice list)
 {
     while (list.len) {
         size_t n = 0;
-        while (n < list.len && list.data[n] != ',') n++;
+        while (n < list.len && list.data[n] != ',')
+            n++;
         struct slice name = trim((struct slice){list.data, n});
         if (name.len) {
             m->source = mem_resize(m->source, m->source_count + 1, sizeof *m->source);
@@ -68,7 +73,8 @@ static void add_sources(struct model *m, struct slice list)
 static bool add_column(struct model *m, struct slice line, struct error *err)
 {
     size_t n = 0;
-    while (n < line.len && line.data[n] != ' ') n++;
+    while (n < line.len && line.data[n] != ' ')
+        n++;
     char *name = mem_textn(line.data, n);
     struct slice rest = trim((struct slice){line.data + n, line.len - n});
     char *type = mem_textn(rest.data, rest.len);
@@ -182,8 +188,8 @@ static struct column type_of(const struct schema_column *c)
         const char *name;
         enum column_type type;
     } types[] = {
-        {"smallint", COLUMN_SHORT},    {"integer", COLUMN_INTEGER}, {"bigint", COLUMN_LONG},
-        {"real", COLUMN_FLOAT},        {"boolean", COLUMN_BOOLEAN}, {"double precision", COLUMN_DOUBLE},
+        {"smallint", COLUMN_SHORT}, {"integer", COLUMN_INTEGER}, {"bigint", COLUMN_LONG},
+        {"real", COLUMN_FLOAT},     {"boolean", COLUMN_BOOLEAN}, {"double precision", COLUMN_DOUBLE},
         {"date", COLUMN_DATE},
     };
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
@@ -194,7 +200,8 @@ static struct column type_of(const struct schema_column *c)
     int precision = 0, scale = 0;
     if (c->type[n ? n - 1 : 0] == ')' && sscanf(c->type, "numeric(%d,%d)", &precision, &scale) >= 1 &&
         scale >= 0 && precision >= scale && precision <= 38)
-        return (struct column){.type = COLUMN_DECIMAL, .precision = (uint8_t)precision, .scale = (uint8_t)scale};
+        return (struct column){
+            .type = COLUMN_DECIMAL, .precision = (uint8_t)precision, .scale = (uint8_t)scale};
     return (struct column){.type = COLUMN_STRING};
 }
 
@@ -277,8 +284,10 @@ static void put_raw(const struct model *m, const struct schema *from, const stru
     buf_put_text(sql, "WITH raw AS (SELECT seq AS _seq, ");
     buf_put_slice(sql, buf_slice(&members));
     /* one member that does not parse (a number too large) makes all of them NULL: say so */
-    buf_printf(sql, "tuple(if(coalesce(%sNULL) IS NULL AND NOT isValidJSON(after),"
-                    " 'the image is not valid JSON', NULL)", buf_text(&x.members));
+    buf_printf(sql,
+               "tuple(if(coalesce(%sNULL) IS NULL AND NOT isValidJSON(after),"
+               " 'the image is not valid JSON', NULL)",
+               buf_text(&x.members));
     buf_put_slice(sql, buf_slice(&extra));
     buf_put_text(sql, ") AS _extra FROM (SELECT seq, after");
     if (x.count) {
@@ -307,7 +316,9 @@ static void put_typed(const struct column *c, const char *text, struct buf *sql)
     case COLUMN_LONG: buf_printf(sql, "parse_long(%s)", text); break;
     case COLUMN_INTEGER:
     case COLUMN_SHORT:
-    case COLUMN_BYTE: buf_printf(sql, "accurateCastOrNull(parse_long(%s), '%s')", text, buf_text(&wanted)); break;
+    case COLUMN_BYTE:
+        buf_printf(sql, "accurateCastOrNull(parse_long(%s), '%s')", text, buf_text(&wanted));
+        break;
     case COLUMN_BOOLEAN: buf_printf(sql, "parse_boolean(%s)", text); break;
     case COLUMN_DOUBLE: buf_printf(sql, "parse_double(%s)", text); break;
     case COLUMN_FLOAT: buf_printf(sql, "parse_float(%s)", text); break;
@@ -315,7 +326,11 @@ static void put_typed(const struct column *c, const char *text, struct buf *sql)
     case COLUMN_TIMESTAMP: buf_printf(sql, "parse_timestamp(%s)", text); break;
     case COLUMN_DECIMAL:
         buf_printf(sql, "if(decimal_fits(%s, %d, %d), toDecimal%dOrNull(%s, %d), NULL)", text, c->precision,
-                   c->scale, c->precision <= 9 ? 32 : c->precision <= 18 ? 64 : 128, text, c->scale);
+                   c->scale,
+                   c->precision <= 9    ? 32
+                   : c->precision <= 18 ? 64
+                                        : 128,
+                   text, c->scale);
         break;
     }
     buf_free(&wanted);
@@ -352,9 +367,12 @@ static struct value_place *place_values(const struct columns *columns, size_t *g
     for (size_t i = 0; i < columns->count; i++) {
         if (columns->items[i].type == COLUMN_STRING) continue;
         size_t last = i; /* the nearest earlier column of this type */
-        while (last > 0 && !same_column_type(&columns->items[last - 1], &columns->items[i])) last--;
-        if (last > 0) at[i] = (struct value_place){at[last - 1].group, at[last - 1].place + 1};
-        else at[i] = (struct value_place){(*groups)++, 1};
+        while (last > 0 && !same_column_type(&columns->items[last - 1], &columns->items[i]))
+            last--;
+        if (last > 0)
+            at[i] = (struct value_place){at[last - 1].group, at[last - 1].place + 1};
+        else
+            at[i] = (struct value_place){(*groups)++, 1};
     }
     return at;
 }
@@ -365,14 +383,17 @@ static bool in_group(const struct columns *columns, const struct value_place *at
     return group == SIZE_MAX ? !columns->items[i].nullable : at[i].place && at[i].group == group;
 }
 
-static const struct column *first_of(const struct columns *columns, const struct value_place *at, size_t group)
+static const struct column *first_of(const struct columns *columns, const struct value_place *at,
+                                     size_t group)
 {
     size_t i = 0;
-    while (i < columns->count && !in_group(columns, at, i, group)) i++;
+    while (i < columns->count && !in_group(columns, at, i, group))
+        i++;
     return i < columns->count ? &columns->items[i] : NULL;
 }
 
-static void put_names(const struct columns *columns, const struct value_place *at, size_t group, struct buf *sql)
+static void put_names(const struct columns *columns, const struct value_place *at, size_t group,
+                      struct buf *sql)
 {
     const char *between = "[";
     for (size_t i = 0; i < columns->count; i++) {
@@ -408,11 +429,13 @@ static void put_group(const struct model *m, const struct columns *columns, cons
     buf_printf(sql, " AS t%zu, arrayMap(x -> ", group);
     put_typed(first_of(columns, at, group), "x", sql);
     buf_printf(sql, ", t%zu) AS g%zu", group, group);
-    buf_printf(sql, ", arrayFirstIndex((t, v) -> isNotNull(t) AND isNull(v), t%zu, g%zu) AS b%zu", group, group, group);
+    buf_printf(sql, ", arrayFirstIndex((t, v) -> isNotNull(t) AND isNull(v), t%zu, g%zu) AS b%zu", group,
+               group, group);
 }
 
 /* The level above the model: strings p<i>, and for each group its texts t, values g, and the place b of
- * the first text that has no value; missing is the place of the first text that must be there and is not. */
+ * the first text that has no value; missing is the place of the first text that must be there and is not.
+ */
 static void put_values(const struct model *m, const struct columns *columns, const struct value_place *at,
                        size_t groups, struct buf *sql)
 {
@@ -423,7 +446,8 @@ static void put_values(const struct model *m, const struct columns *columns, con
         put_reference(m, i, columns, &text);
         buf_printf(sql, ", %s AS p%zu", buf_text(&text), i);
     }
-    for (size_t g = 0; g < groups; g++) put_group(m, columns, at, g, sql);
+    for (size_t g = 0; g < groups; g++)
+        put_group(m, columns, at, g, sql);
     if (first_of(columns, at, SIZE_MAX)) {
         buf_put_text(sql, ", arrayFirstIndex(x -> isNull(x), ");
         put_texts(m, columns, at, SIZE_MAX, sql);
@@ -433,7 +457,8 @@ static void put_values(const struct model *m, const struct columns *columns, con
     buf_free(&text);
 }
 
-static void put_misfit(const struct columns *columns, const struct value_place *at, size_t group, struct buf *sql)
+static void put_misfit(const struct columns *columns, const struct value_place *at, size_t group,
+                       struct buf *sql)
 {
     struct buf type = {0};
     buf_put_text(&type, "' does not fit ");
@@ -447,7 +472,8 @@ static void put_misfit(const struct columns *columns, const struct value_place *
 }
 
 /* Why a row is bad, or NULL: its image, the model's rules, what is missing, what does not fit. */
-static void put_reason(const struct columns *columns, const struct value_place *at, size_t groups, struct buf *sql)
+static void put_reason(const struct columns *columns, const struct value_place *at, size_t groups,
+                       struct buf *sql)
 {
     buf_put_text(sql, "CAST(multiIf(isNotNull(_image), _image, isNotNull(_broken), _broken");
     if (first_of(columns, at, SIZE_MAX)) {
@@ -455,7 +481,8 @@ static void put_reason(const struct columns *columns, const struct value_place *
         put_names(columns, at, SIZE_MAX, sql);
         buf_put_text(sql, "[missing], ' is missing')");
     }
-    for (size_t g = 0; g < groups; g++) put_misfit(columns, at, g, sql);
+    for (size_t g = 0; g < groups; g++)
+        put_misfit(columns, at, g, sql);
     buf_put_text(sql, ", NULL), 'Nullable(String)')");
 }
 
@@ -470,8 +497,10 @@ void model_put_sql(const struct model *m, const struct schema *from, const struc
     buf_put_text(sql, "SELECT _seq, ");
     put_reason(&columns, at, groups, sql);
     for (size_t i = 0; i < columns.count; i++) {
-        if (at[i].place) buf_printf(sql, ", g%zu[%zu]", at[i].group, at[i].place);
-        else buf_printf(sql, ", CAST(p%zu, 'Nullable(String)')", i);
+        if (at[i].place)
+            buf_printf(sql, ", g%zu[%zu]", at[i].group, at[i].place);
+        else
+            buf_printf(sql, ", CAST(p%zu, 'Nullable(String)')", i);
     }
     buf_put_text(sql, " FROM (");
     put_values(m, &columns, at, groups, sql);

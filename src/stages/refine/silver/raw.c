@@ -5,7 +5,8 @@ enum { SCHEMA_ID = 16, RAW_HEAD = 4 + 8 + 8 + SCHEMA_ID + 1 + 8 + 8 + 8, ARENA_B
 static uint64_t get_le(const char *at, size_t n)
 {
     uint64_t v = 0;
-    for (size_t i = n; i-- > 0;) v = v << 8 | (unsigned char)at[i];
+    for (size_t i = n; i-- > 0;)
+        v = v << 8 | (unsigned char)at[i];
     return v;
 }
 
@@ -44,13 +45,15 @@ bool raw_decode(struct slice value, struct raw_row *out)
 
 void raw_put_be64(struct buf *out, uint64_t v)
 {
-    for (int shift = 56; shift >= 0; shift -= 8) buf_put_char(out, (char)(v >> shift));
+    for (int shift = 56; shift >= 0; shift -= 8)
+        buf_put_char(out, (char)(v >> shift));
 }
 
 uint64_t raw_get_be64(const char *at)
 {
     uint64_t v = 0;
-    for (int i = 0; i < 8; i++) v = v << 8 | (unsigned char)at[i];
+    for (int i = 0; i < 8; i++)
+        v = v << 8 | (unsigned char)at[i];
     return v;
 }
 
@@ -87,7 +90,8 @@ struct slice arena_copy(struct arena *a, struct slice s)
 
 void arena_free(struct arena *a)
 {
-    for (size_t i = 0; i < a->count; i++) mem_free(a->blocks[i]);
+    for (size_t i = 0; i < a->count; i++)
+        mem_free(a->blocks[i]);
     mem_free(a->blocks);
     *a = (struct arena){0};
 }

@@ -25,10 +25,10 @@ struct raw_row {
     uint64_t lsn, ordinal;
     char schema[17];
     uint8_t flags;
-    uint64_t copy;          /* hash of the id of the copy that has last seen it; 0: none */
+    uint64_t copy; /* hash of the id of the copy that has last seen it; 0: none */
     int64_t commit_us;
-    int64_t valid_from_us;  /* of its newest version */
-    struct slice after;     /* points into the value */
+    int64_t valid_from_us; /* of its newest version */
+    struct slice after;    /* points into the value */
 };
 
 void raw_encode(const struct raw_row *row, struct buf *out);

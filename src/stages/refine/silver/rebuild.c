@@ -10,7 +10,8 @@
 #include "stages/refine/gold/gold.h"
 #include "stages/refine/silver/silver_int.h"
 
-static void put_quarantine_row(const struct table *t, const struct entry *e, struct slice reason, struct buf *row)
+static void put_quarantine_row(const struct table *t, const struct entry *e, struct slice reason,
+                               struct buf *row)
 {
     buf_put_string(row, slice_of(t->name));
     buf_put_string(row, e->key);
@@ -28,7 +29,7 @@ static void put_quarantine_row(const struct table *t, const struct entry *e, str
 struct judge {
     struct silver *silver;
     struct table *table;
-    struct map kept;                /* key -> struct buf *: last good rows of bad keys, in the new columns */
+    struct map kept; /* key -> struct buf *: last good rows of bad keys, in the new columns */
     struct keyed_change *quarantine;
     size_t count, cap;
     struct arena arena;
@@ -42,7 +43,8 @@ static void free_buf(void *p)
 }
 
 /* What silver shows of a key, in other columns; *out stays empty when a value that must be there is not. */
-static bool convert_row(const struct columns *from, const struct columns *to, struct slice row, struct buf *out)
+static bool convert_row(const struct columns *from, const struct columns *to, struct slice row,
+                        struct buf *out)
 {
     struct slice *fields = mem_resize(NULL, from->count + 1, sizeof *fields);
     bool ok = row_next(from, &row, fields, NULL);
@@ -52,8 +54,10 @@ static bool convert_row(const struct columns *from, const struct columns *to, st
         bool same = at >= 0 && from->items[at].type == c->type && from->items[at].scale == c->scale &&
                     from->items[at].precision == c->precision;
         struct slice field = same ? fields[at] : (struct slice){0};
-        if (!field.data && !c->nullable) ok = false;
-        else row_put_field(out, c, field);
+        if (!field.data && !c->nullable)
+            ok = false;
+        else
+            row_put_field(out, c, field);
     }
     mem_free(fields);
     if (!ok) buf_clear(out);
@@ -67,8 +71,8 @@ static bool judge_bad(struct judge *j, struct entry *e, struct slice reason, str
     quarantine_put_key(j->table->name, e->key, &key);
     put_quarantine_row(j->table, e, reason, &row);
     MEM_GROW(j->quarantine, j->count, j->cap);
-    j->quarantine[j->count++] =
-        (struct keyed_change){arena_copy(&j->arena, buf_slice(&key)), arena_copy(&j->arena, buf_slice(&row))};
+    j->quarantine[j->count++] = (struct keyed_change){arena_copy(&j->arena, buf_slice(&key)),
+                                                      arena_copy(&j->arena, buf_slice(&row))};
     bool ok = keyed_get(j->table->current, e->key, &shown, &found, err);
     if (ok && found) {
         struct buf *kept = mem_alloc(sizeof *kept);
@@ -117,8 +121,8 @@ static bool judge_commit(struct judge *j, struct error *err)
     struct silver *s = j->silver;
     struct keyed_counts counts;
     int64_t position = keyed_position(s->quarantine);
-    if (j->count && !keyed_merge(s->quarantine, s->conn, j->quarantine, j->count, position, NULL, NULL, NULL,
-                                 &counts, err))
+    if (j->count && !keyed_merge(s->quarantine, s->conn, j->quarantine, j->count, position, NULL, NULL,
+                                 NULL, &counts, err))
         return error_wrap(err, QUARANTINE_TABLE);
     return state_write(s->flow->state, j->flags, err);
 }

@@ -8,7 +8,7 @@
 struct replay {
     struct silver *silver;
     const char *table, *key;
-    struct slice *keys;      /* of quarantined rows of one table at a time */
+    struct slice *keys; /* of quarantined rows of one table at a time */
     char **tables;
     size_t count, cap, table_cap;
     struct arena arena;
@@ -33,7 +33,8 @@ static bool take_quarantined(void *arg, struct slice key, struct slice row, stru
     return true;
 }
 
-static bool history_has(struct silver *s, const struct table *t, const struct entry *e, bool *has, struct error *err)
+static bool history_has(struct silver *s, const struct table *t, const struct entry *e, bool *has,
+                        struct error *err)
 {
     char lsn[24], ordinal[24];
     snprintf(lsn, sizeof lsn, "%llu", (unsigned long long)e->raw.lsn);
@@ -76,7 +77,9 @@ static bool replay_commit(struct silver *s, struct table *t, struct entry *e, st
     struct keyed_counts counts;
     size_t one = 1;
     if (position < keyed_position(t->current)) position = keyed_position(t->current);
-    ok = ok && keyed_merge(t->current, s->conn, &change, 1, position, also, s->hooks.applied, &mark, &counts, err) &&
+    ok = ok &&
+         keyed_merge(t->current, s->conn, &change, 1, position, also, s->hooks.applied, &mark, &counts,
+                     err) &&
          history_has(s, t, e, &has, err) && (has || commit_history(s, t, &history, &one, 1, -1, err));
     state_batch_free(also);
     buf_free(&row);
@@ -91,14 +94,14 @@ static bool leave_quarantine(struct silver *s, const char *table, struct slice k
     struct keyed_counts counts;
     quarantine_put_key(table, key, &full);
     const struct keyed_change change = {.key = buf_slice(&full)};
-    bool ok = keyed_merge(s->quarantine, s->conn, &change, 1, keyed_position(s->quarantine), NULL, NULL, NULL,
-                          &counts, err);
+    bool ok = keyed_merge(s->quarantine, s->conn, &change, 1, keyed_position(s->quarantine), NULL, NULL,
+                          NULL, &counts, err);
     buf_free(&full);
     return ok;
 }
 
-static bool replay_key(struct silver *s, struct table *t, struct slice key, int64_t position, size_t *repaired,
-                       struct error *err)
+static bool replay_key(struct silver *s, struct table *t, struct slice key, int64_t position,
+                       size_t *repaired, struct error *err)
 {
     struct buf full = {0}, value = {0};
     struct entry e = {.key = key};
@@ -115,8 +118,10 @@ static bool replay_key(struct silver *s, struct table *t, struct slice key, int6
         ok = ok && clean_items(&s->cleaner, &t->model, t->schema, &t->columns, &item, 1, &results, err);
     }
     bool good = ok && lives && !item.reason.data;
-    if (good) ok = replay_commit(s, t, &e, item.row, position, err) && leave_quarantine(s, t->name, key, err);
-    else if (ok && found && e.raw.flags & RAW_DELETED) ok = leave_quarantine(s, t->name, key, err);
+    if (good)
+        ok = replay_commit(s, t, &e, item.row, position, err) && leave_quarantine(s, t->name, key, err);
+    else if (ok && found && e.raw.flags & RAW_DELETED)
+        ok = leave_quarantine(s, t->name, key, err);
     *repaired += ok && good;
     clean_results_free(&results);
     buf_free(&full);
@@ -144,7 +149,7 @@ bool silver_replay(struct silver *s, const char *table, const char *key, int64_t
 
 struct cleaning { /* one table as of a snapshot */
     struct table *table;
-    struct map shown;          /* keys whose newest image silver does not show */
+    struct map shown; /* keys whose newest image silver does not show */
     keyed_each *each;
     void *arg;
 };
@@ -192,7 +197,8 @@ bool silver_clean_at(const struct silver *s, const char *table, struct engine_co
     t->name = mem_text(table);
     *has_current = false;
     bool ok = table_load(t, state, at, &found, err);
-    if (ok && (!found || !t->schema || !live)) ok = error_set(err, ERROR_CONFIG, "there is no silver table %s", table);
+    if (ok && (!found || !t->schema || !live))
+        ok = error_set(err, ERROR_CONFIG, "there is no silver table %s", table);
     if (ok) ok = table_plan(t, err);
     if (ok && t->kind != TABLE_HISTORY) {
         *has_current = true;

@@ -18,10 +18,10 @@ enum { HISTORY_PIECE_BYTES = 32 << 20 };
 const struct columns *quarantine_columns(void)
 {
     static struct column items[] = {
-        {.name = "table", .type = COLUMN_STRING},      {.name = "key", .type = COLUMN_STRING},
-        {.name = "reason", .type = COLUMN_STRING},     {.name = "image", .type = COLUMN_STRING},
-        {.name = "epoch", .type = COLUMN_INTEGER},     {.name = "lsn", .type = COLUMN_LONG},
-        {.name = "ordinal", .type = COLUMN_LONG},      {.name = "commit_at", .type = COLUMN_TIMESTAMP},
+        {.name = "table", .type = COLUMN_STRING},         {.name = "key", .type = COLUMN_STRING},
+        {.name = "reason", .type = COLUMN_STRING},        {.name = "image", .type = COLUMN_STRING},
+        {.name = "epoch", .type = COLUMN_INTEGER},        {.name = "lsn", .type = COLUMN_LONG},
+        {.name = "ordinal", .type = COLUMN_LONG},         {.name = "commit_at", .type = COLUMN_TIMESTAMP},
         {.name = "first_seen", .type = COLUMN_TIMESTAMP},
     };
     static const struct columns columns = {.items = items, .count = sizeof items / sizeof *items};
@@ -37,7 +37,8 @@ void quarantine_put_key(const char *table, struct slice key, struct buf *out)
 
 void settled_free(struct settled *s)
 {
-    for (size_t i = 0; i < s->history_count; i++) buf_free(&s->history[i]);
+    for (size_t i = 0; i < s->history_count; i++)
+        buf_free(&s->history[i]);
     mem_free(s->history);
     mem_free(s->history_rows);
     mem_free(s->changes);
@@ -122,9 +123,12 @@ bool put_history_row(const struct table *t, struct slice current_row, char op, i
     bool ok = row_next(&t->stored, &current_row, fields, NULL);
     for (size_t i = 0; ok && i < h->count; i++) {
         int source = t->history_sources[i];
-        if (source == HISTORY_OP) buf_put_string(out, (struct slice){&op, 1});
-        else if (source == HISTORY_VALID_FROM) buf_put_u64(out, (uint64_t)valid_from_us);
-        else row_put_field(out, &h->items[i], source < 0 ? (struct slice){0} : fields[source]);
+        if (source == HISTORY_OP)
+            buf_put_string(out, (struct slice){&op, 1});
+        else if (source == HISTORY_VALID_FROM)
+            buf_put_u64(out, (uint64_t)valid_from_us);
+        else
+            row_put_field(out, &h->items[i], source < 0 ? (struct slice){0} : fields[source]);
     }
     mem_free(fields);
     return ok || error_set(err, ERROR_FATAL, "%s: a row does not have its table's shape", t->name);
@@ -177,8 +181,8 @@ static bool fetch_removed(struct range_work *w, struct error *err)
 
 /* ---- versions */
 
-static bool add_history(struct range_work *w, struct settled *out, const struct version *v, struct slice row,
-                        bool keep, struct error *err)
+static bool add_history(struct range_work *w, struct settled *out, const struct version *v,
+                        struct slice row, bool keep, struct error *err)
 {
     if (w->state_only) return true;
     struct buf *piece = out->history_count ? &out->history[out->history_count - 1] : NULL;
@@ -226,7 +230,8 @@ static bool first_seen(struct silver *s, struct slice key, int64_t now_us, int64
     *out = now_us;
     if (!keyed_get(s->quarantine, key, &row, &found, err)) return false;
     struct slice fields[9], rest = buf_slice(&row);
-    if (found && row_next(quarantine_columns(), &rest, fields, NULL)) memcpy(out, fields[8].data, sizeof *out);
+    if (found && row_next(quarantine_columns(), &rest, fields, NULL))
+        memcpy(out, fields[8].data, sizeof *out);
     buf_free(&row);
     return true;
 }
@@ -238,7 +243,8 @@ struct bad_row {
     int64_t commit_us;
 };
 
-static bool quarantine_put(struct range_work *w, struct settled *out, const struct bad_row *bad, struct error *err)
+static bool quarantine_put(struct range_work *w, struct settled *out, const struct bad_row *bad,
+                           struct error *err)
 {
     struct buf key = {0}, row = {0};
     int64_t seen_us;
@@ -269,8 +275,8 @@ static bool quarantine_keyless(struct range_work *w, struct settled *out, const 
     char key[96];
     snprintf(key, sizeof key, "{\"_epoch\":%d,\"_lsn\":%llu,\"_ordinal\":%llu}", (int)v->epoch,
              (unsigned long long)v->lsn, (unsigned long long)v->ordinal);
-    const struct bad_row bad = {slice_of(key), reason, w->items[v->clean].after,
-                                v->epoch, v->lsn, v->ordinal, v->commit_us};
+    const struct bad_row bad = {slice_of(key), reason,      w->items[v->clean].after, v->epoch, v->lsn,
+                                v->ordinal,    v->commit_us};
     return quarantine_put(w, out, &bad, err);
 }
 
@@ -341,7 +347,7 @@ static bool settle_entry(struct range_work *w, struct entry *e, struct settled *
     }
     if (!e->judged || w->state_only) return true;
     if (bad) {
-        const struct bad_row row = {e->key, e->reason, e->raw.after, e->raw.epoch,
+        const struct bad_row row = {e->key,     e->reason,      e->raw.after,    e->raw.epoch,
                                     e->raw.lsn, e->raw.ordinal, e->raw.commit_us};
         return quarantine_put(w, out, &row, err);
     }

@@ -18,8 +18,8 @@
 
 enum { TOMBSTONE_POSITIONS = 1024, TOMBSTONE_BATCH = 1000 };
 
-static struct metric tables_behind = METRIC_GAUGE("millrace_silver_tables_behind",
-                                                  "Tables left behind by an error of their data or model");
+static struct metric tables_behind =
+    METRIC_GAUGE("millrace_silver_tables_behind", "Tables left behind by an error of their data or model");
 
 /* ---- opening */
 
@@ -27,7 +27,8 @@ static bool open_quarantine(struct silver *s, struct error *err)
 {
     static const char *const key[] = {"table", "key"};
     bool differ;
-    return keyed_open_named(s, QUARANTINE_TABLE, quarantine_columns(), key, 2, NULL, 0, &s->quarantine, &differ, err);
+    return keyed_open_named(s, QUARANTINE_TABLE, quarantine_columns(), key, 2, NULL, 0, &s->quarantine,
+                            &differ, err);
 }
 
 /* Opens a table's handles; a state that is behind the lake gets h/ again from the lake. */
@@ -115,7 +116,9 @@ static bool look_for_lost(struct silver *s, struct error *err)
     for (struct dirent *d; ok && dir && (d = readdir(dir));)
         if (d->d_name[0] != '.' && !known_folder(s, d->d_name)) ok = look_at(s, d->d_name, err);
     if (dir) closedir(dir);
-    if (s->state_lost) log_warn("refine", "the state knows less than the lake, it is built again", "lake=%s", s->flow->lake);
+    if (s->state_lost)
+        log_warn("refine", "the state knows less than the lake, it is built again", "lake=%s",
+                 s->flow->lake);
     return ok;
 }
 
@@ -208,7 +211,8 @@ static void ask_for_copy(struct range_work *w, const struct schema *before)
     buf_free(&is);
     if (!other || t->record.copy || t->kind == TABLE_HISTORY) return;
     char *request = mem_text(t->source);
-    log_warn("refine", "the key or a row without key changed its shape, a new copy is asked for", "table=%s", t->name);
+    log_warn("refine", "the key or a row without key changed its shape, a new copy is asked for",
+             "table=%s", t->name);
     if (!queue_push(&w->silver->flow->resync_requests, request, strlen(request) + 1, 0)) mem_free(request);
 }
 
@@ -228,7 +232,8 @@ static bool prepare(struct range_work *w, const struct group *g, int64_t positio
     memcpy(id, t->record.schema, sizeof id);
     if (!last_schema(w, g, err)) return false;
     if (!t->schema) return true; /* the begin of its first copy, perhaps: folding decides */
-    if (!table_plan(t, err) || !table_open(w->silver, t, err) || !evolve(w, before, position, err)) return false;
+    if (!table_plan(t, err) || !table_open(w->silver, t, err) || !evolve(w, before, position, err))
+        return false;
     t->opened = true;
     t->schema = before; /* folding meets the schema records again, each in its place */
     memcpy(t->record.schema, id, sizeof id);
@@ -242,7 +247,7 @@ static bool prefetch(struct range_work *w, const struct group *g, struct error *
     size_t n = 0;
     for (size_t i = 0; i < g->count; i++) {
         const struct change *c = &g->changes[i];
-        if (!strchr("cudr", c->op)) continue;
+        if (!strchr("cudr", (char)c->op)) continue;
         if (c->key.data) keys[n++] = c->key;
         if (c->old_key.data) keys[n++] = c->old_key;
     }
@@ -319,7 +324,7 @@ static void group_add(struct group *g, const struct change *c)
 struct groups {
     struct group *items;
     size_t count, cap;
-    struct group shared; /* brackets that name no table */
+    struct group shared;  /* brackets that name no table */
     struct map by_source; /* index + 1 */
 };
 
@@ -368,9 +373,11 @@ static void spread_shared(struct silver *s, struct groups *all)
     size_t at = 0;
     struct slice source;
     if (all->shared.count == 0) return;
-    while (map_next(&s->tables, &at, &source, NULL)) group_of(all, source);
+    while (map_next(&s->tables, &at, &source, NULL))
+        group_of(all, source);
     for (size_t i = 0; i < all->count; i++)
-        for (size_t k = 0; k < all->shared.count; k++) insert_shared(&all->items[i], &all->shared.changes[k]);
+        for (size_t k = 0; k < all->shared.count; k++)
+            insert_shared(&all->items[i], &all->shared.changes[k]);
 }
 
 static bool save_open_copy(struct silver *s, const struct groups *all, struct error *err)
@@ -378,8 +385,10 @@ static bool save_open_copy(struct silver *s, const struct groups *all, struct er
     if (all->shared.count == 0) return true;
     for (size_t i = 0; i < all->shared.count; i++) {
         const struct change *c = &all->shared.changes[i];
-        if (c->op == CHANGE_SNAPSHOT_BEGIN) s->open_copy = copy_hash(c->key);
-        else if (c->op == CHANGE_SNAPSHOT_COMPLETE && s->open_copy == copy_hash(c->key)) s->open_copy = 0;
+        if (c->op == CHANGE_SNAPSHOT_BEGIN)
+            s->open_copy = copy_hash(c->key);
+        else if (c->op == CHANGE_SNAPSHOT_COMPLETE && s->open_copy == copy_hash(c->key))
+            s->open_copy = 0;
     }
     struct buf value = {0};
     struct state_batch *batch = state_batch_new();
@@ -473,7 +482,8 @@ void silver_versions(const struct silver *s, struct buf *json)
     struct table **sorted = mem_resize(NULL, s->tables.count + 1, sizeof *sorted);
     size_t count = 0, at = 0;
     void *t;
-    while (map_next(&s->tables, &at, NULL, &t)) sorted[count++] = t;
+    while (map_next(&s->tables, &at, NULL, &t))
+        sorted[count++] = t;
     qsort(sorted, count, sizeof *sorted, compare_names);
     buf_put_char(json, '{');
     for (size_t i = 0; i < count; i++) {
@@ -511,7 +521,8 @@ static bool drop_tombstones(struct silver *s, struct table *t, struct error *err
         bool found;
         buf_clear(&key);
         buf_clear(&value);
-        raw_put_key('w', t->name, (struct slice){mark.data + prefix.len + 8, mark.len - prefix.len - 8}, &key);
+        raw_put_key('w', t->name, (struct slice){mark.data + prefix.len + 8, mark.len - prefix.len - 8},
+                    &key);
         ok = state_get(s->flow->state, NULL, buf_slice(&key), &value, &found, err);
         if (ok && found && raw_decode(buf_slice(&value), &raw) && raw.flags & RAW_DELETED)
             state_batch_delete(batch, buf_slice(&key));
@@ -546,7 +557,8 @@ bool silver_upkeep(struct silver *s, struct error *err)
         struct table *t = value;
         if (i++ != s->upkeep_next) continue;
         s->upkeep_next++;
-        return !t->opened || !t->history || upkeep_table(s, t, err) || error_wrap(err, "silver: %s", t->name);
+        return !t->opened || !t->history || upkeep_table(s, t, err) ||
+               error_wrap(err, "silver: %s", t->name);
     }
     s->upkeep_next = 0;
     return keyed_upkeep(s->quarantine, s->conn, keyed_version(s->quarantine), err);

@@ -30,7 +30,7 @@ bool dialect_load(struct engine_conn *conn, struct error *err) MUST_CHECK;
 struct silver_hooks {
     size_t (*index_columns)(void *arg, const char *table, const char **names, size_t max);
     bool (*keeps_history)(void *arg, const char *table); /* write h/ entries, see gold.h */
-    keyed_hook *applied;  /* called for every merge of the current table; its arg is struct gold_mark */
+    keyed_hook *applied; /* called for every merge of the current table; its arg is struct gold_mark */
     void *arg;
 };
 
@@ -53,8 +53,8 @@ int64_t silver_position_most(const struct silver *s);
 /* {"orders":12,"orders_history":9,...} */
 void silver_versions(const struct silver *s, struct buf *json);
 /* Cleans the newest raw image of quarantined keys again ("orders" and a key, or NULL for all). */
-bool silver_replay(struct silver *s, const char *table, const char *key, int64_t position,
-                   size_t *repaired, struct error *err) MUST_CHECK;
+bool silver_replay(struct silver *s, const char *table, const char *key, int64_t position, size_t *repaired,
+                   struct error *err) MUST_CHECK;
 bool silver_upkeep(struct silver *s, struct error *err) MUST_CHECK;
 
 /* silver's name of a source table: "public.orders" -> "orders". From mem_*. */

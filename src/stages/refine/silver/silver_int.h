@@ -32,10 +32,10 @@
 struct arena {
     char **blocks;
     size_t count, cap;
-    size_t used, size;         /* of the last block */
+    size_t used, size; /* of the last block */
 };
-void *arena_take(struct arena *a, size_t size);            /* zeroed, aligned for any type */
-struct slice arena_copy(struct arena *a, struct slice s);   /* data NULL stays NULL */
+void *arena_take(struct arena *a, size_t size);           /* zeroed, aligned for any type */
+struct slice arena_copy(struct arena *a, struct slice s); /* data NULL stays NULL */
 void arena_free(struct arena *a);
 
 /* ---- model.c */
@@ -43,11 +43,11 @@ void arena_free(struct arena *a);
 /* What sql/silver/<table>.sql declares. A table without a file has an empty `source`, no columns of its
  * own and a SELECT that passes all on: then every source column is "extra". */
 struct model {
-    char **source;             /* members of the image that the model reads */
+    char **source; /* members of the image that the model reads */
     size_t source_count;
-    struct columns columns;    /* what it gives */
+    struct columns columns; /* what it gives */
     char *select;
-    uint64_t hash;             /* of the file's text; 0: generated */
+    uint64_t hash; /* of the file's text; 0: generated */
 };
 
 bool model_load(const char *table, struct model *out, struct error *err) MUST_CHECK;
@@ -64,9 +64,9 @@ void model_put_sql(const struct model *m, const struct schema *from, const struc
 /* ---- clean.c */
 
 struct cleaner {
-    struct engine_conn *conn;  /* set before cleaner_open: borrowed; else its own */
+    struct engine_conn *conn; /* set before cleaner_open: borrowed; else its own */
     bool borrowed;
-    char *input;               /* scratch table, its own for each cleaner */
+    char *input; /* scratch table, its own for each cleaner */
 };
 bool cleaner_open(struct cleaner *c, struct error *err) MUST_CHECK;
 void cleaner_close(struct cleaner *c);
@@ -92,17 +92,17 @@ struct table_record {
     char source[256];
     char schema[17];
     uint64_t model_hash;
-    uint64_t copy;             /* hash of the open copy's id; 0: none */
-    int32_t epoch;             /* last event of a table without key */
+    uint64_t copy; /* hash of the open copy's id; 0: none */
+    int32_t epoch; /* last event of a table without key */
     uint64_t lsn, ordinal;
-    uint32_t history_columns;  /* how many the h/ entries have */
-    bool behind;               /* a range failed: the table waits at `position` */
+    uint32_t history_columns; /* how many the h/ entries have */
+    bool behind;              /* a range failed: the table waits at `position` */
 };
 
 enum table_kind {
     TABLE_KEYED,
-    TABLE_HASHED,   /* no key, REPLICA IDENTITY FULL: key = hash of the image and a running number */
-    TABLE_HISTORY,  /* no key: history only */
+    TABLE_HASHED,  /* no key, REPLICA IDENTITY FULL: key = hash of the image and a running number */
+    TABLE_HISTORY, /* no key: history only */
 };
 
 struct table {
@@ -113,14 +113,14 @@ struct table {
     size_t schema_count, schema_cap;
     const struct schema *schema; /* the newest */
     struct model model;
-    struct columns columns;      /* model_columns of the newest schema */
-    struct columns stored;       /* those and the meta columns: silver/<name> */
-    struct keyed *current;       /* NULL: TABLE_HISTORY, or not opened yet */
+    struct columns columns; /* model_columns of the newest schema */
+    struct columns stored;  /* those and the meta columns: silver/<name> */
+    struct keyed *current;  /* NULL: TABLE_HISTORY, or not opened yet */
     struct delta_table *history;
-    int *history_sources;        /* for each history column, where put_history_row takes it from */
-    bool history_plain;          /* history is silver/<table> and its own two columns: the usual case */
-    bool opened;                 /* the handles are open and the record is read */
-    bool failed;                 /* left behind by an error of its own until it is opened again */
+    int *history_sources; /* for each history column, where put_history_row takes it from */
+    bool history_plain;   /* history is silver/<table> and its own two columns: the usual case */
+    bool opened;          /* the handles are open and the record is read */
+    bool failed;          /* left behind by an error of its own until it is opened again */
 };
 
 enum { META_COUNT = 5, HISTORY_META_COUNT = 2 };
@@ -136,7 +136,8 @@ bool table_load(struct table *t, struct state *state, const struct state_snapsho
 bool table_schema(struct table *t, struct state *state, const char *id, const struct schema **out,
                   struct error *err) MUST_CHECK;
 /* Takes in a schema record; the bytes go into the state with `batch`. */
-bool table_add_schema(struct table *t, struct slice json, struct state_batch *batch, struct error *err) MUST_CHECK;
+bool table_add_schema(struct table *t, struct slice json, struct state_batch *batch,
+                      struct error *err) MUST_CHECK;
 /* Plans model, kind and columns for t->schema. */
 bool table_plan(struct table *t, struct error *err) MUST_CHECK;
 /* Opens current and history as they are in the lake, or makes them. */
@@ -155,46 +156,46 @@ int64_t table_lake_position(const struct table *t);
 
 struct entry { /* one key in a range */
     struct slice key;
-    struct raw_row raw;        /* as folded so far; after points into the arena or the range's rows */
-    bool exists;               /* there is a raw row, living or a tombstone */
+    struct raw_row raw; /* as folded so far; after points into the arena or the range's rows */
+    bool exists;        /* there is a raw row, living or a tombstone */
     bool dirty;
-    bool was_live;             /* raw lived before the range */
+    bool was_live; /* raw lived before the range */
     bool was_quarantined;
     /* settling */
-    struct slice good;         /* model part of the newest good row */
-    struct slice current;      /* row to put; data NULL with `changed`: delete */
+    struct slice good;    /* model part of the newest good row */
+    struct slice current; /* row to put; data NULL with `changed`: delete */
     bool changed;
-    bool judged;               /* its newest version was settled */
-    struct slice reason;       /* newest image is bad */
+    bool judged;         /* its newest version was settled */
+    struct slice reason; /* newest image is bad */
 };
 
 struct version {
     struct entry *entry;
     char op;
-    bool removes;              /* d, t */
+    bool removes; /* d, t */
     int32_t epoch;
     uint64_t lsn, ordinal;
     int64_t commit_us, valid_from_us;
-    size_t clean;              /* index into items; unused when it removes */
-    struct slice reason;       /* decided before cleaning */
+    size_t clean;        /* index into items; unused when it removes */
+    struct slice reason; /* decided before cleaning */
 };
 
 struct range_work {
     struct silver *silver;
     struct table *table;
     struct arena arena;
-    struct map entries;        /* key -> struct entry * */
+    struct map entries; /* key -> struct entry * */
     struct version *versions;
     size_t version_count, version_cap;
     struct clean_item *items;
     size_t item_count, item_cap;
     struct clean_results results;
     struct state_batch *also;
-    bool state_only;           /* the lake stands at the position: only the state is written */
-    struct map counts;         /* TABLE_HASHED: hash -> struct row_count * */
-    struct slice *held;        /* TABLE_HASHED: bronze rows that wait for the end of a copy */
+    bool state_only;    /* the lake stands at the position: only the state is written */
+    struct map counts;  /* TABLE_HASHED: hash -> struct row_count * */
+    struct slice *held; /* TABLE_HASHED: bronze rows that wait for the end of a copy */
     size_t held_count, held_cap;
-    bool counts_reset;         /* the state's counts are void */
+    bool counts_reset; /* the state's counts are void */
     size_t repeats;
 };
 
@@ -203,12 +204,12 @@ struct silver {
     struct engine_conn *conn;
     struct cleaner cleaner;
     struct silver_hooks hooks;
-    struct map tables;         /* source name -> struct table * */
+    struct map tables; /* source name -> struct table * */
     struct keyed *quarantine;
-    uint64_t open_copy;        /* of a bracket that names no table; 0: none */
-    int64_t lake_most;         /* highest position in the lake when it was opened */
-    bool state_lost;           /* the lake holds tables that the state does not know */
-    bool position_asked;       /* the driver knows where tables that are behind want to begin */
+    uint64_t open_copy;  /* of a bracket that names no table; 0: none */
+    int64_t lake_most;   /* highest position in the lake when it was opened */
+    bool state_lost;     /* the lake holds tables that the state does not know */
+    bool position_asked; /* the driver knows where tables that are behind want to begin */
     size_t upkeep_next;
 };
 
@@ -220,7 +221,8 @@ struct table *silver_find(const struct silver *s, const char *name);
 /* The key's entry, read from the state when it is not in the range yet. */
 bool range_entry(struct range_work *w, struct slice key, struct entry **out, struct error *err) MUST_CHECK;
 /* Reads the raw rows of all these keys at once. */
-bool range_prefetch(struct range_work *w, const struct slice *keys, size_t count, struct error *err) MUST_CHECK;
+bool range_prefetch(struct range_work *w, const struct slice *keys, size_t count,
+                    struct error *err) MUST_CHECK;
 bool fold_change(struct range_work *w, const struct change *c, struct error *err) MUST_CHECK;
 /* Ends the entry's life as of c, if it lives and c is newer. */
 void fold_remove(struct range_work *w, struct entry *e, const struct change *c, char op);
@@ -248,7 +250,7 @@ bool clean_items(struct cleaner *cleaner, const struct model *model, const struc
 /* ---- settle.c, commit.c */
 
 struct settled {
-    struct buf *history;       /* rows of the history table, in pieces that fit a file */
+    struct buf *history; /* rows of the history table, in pieces that fit a file */
     size_t *history_rows;
     size_t history_count, history_cap;
     struct keyed_change *changes;
@@ -275,7 +277,8 @@ int history_source(const struct columns *stored, const struct column *h);
 /* Sets t->history_sources for the columns as they are now. */
 void history_map(struct table *t);
 
-bool commit_table(struct range_work *w, struct settled *settled, int64_t position, struct error *err) MUST_CHECK;
+bool commit_table(struct range_work *w, struct settled *settled, int64_t position,
+                  struct error *err) MUST_CHECK;
 bool commit_history(struct silver *s, struct table *t, const struct buf *pieces, const size_t *rows,
                     size_t count, int64_t position, struct error *err) MUST_CHECK;
 
@@ -290,11 +293,11 @@ struct raw_walk {
     struct state_iter *it;
     size_t prefix_len;
     struct arena arena;
-    struct entry *entries;      /* key and raw only */
+    struct entry *entries; /* key and raw only */
     struct clean_item *items;
     size_t count, cap, item_cap, at;
     struct clean_results results;
-    struct map *partial;        /* NULL, or gets the keys of rows that are not whole */
+    struct map *partial; /* NULL, or gets the keys of rows that are not whole */
 };
 void raw_walk_open(struct raw_walk *w, struct table *t, struct state *state, struct cleaner *cleaner,
                    const struct state_snapshot *at);

@@ -48,8 +48,10 @@ static bool ends_with(const char *text, const char *tail)
 static void put_safe(struct buf *out, const char *text)
 {
     for (const unsigned char *at = (const unsigned char *)text; *at; at++) {
-        if (isalnum(*at) || *at == '_' || *at == '-' || *at >= 0x80) buf_put_char(out, (char)*at);
-        else buf_printf(out, "~%02x", *at);
+        if (isalnum(*at) || *at == '_' || *at == '-' || *at >= 0x80)
+            buf_put_char(out, (char)*at);
+        else
+            buf_printf(out, "~%02x", *at);
     }
 }
 
@@ -93,7 +95,8 @@ static void record_encode(const struct table_record *r, struct buf *out)
 static uint64_t field_u64(struct slice f)
 {
     uint64_t v = 0;
-    for (size_t i = f.len; i-- > 0;) v = v << 8 | (unsigned char)f.data[i];
+    for (size_t i = f.len; i-- > 0;)
+        v = v << 8 | (unsigned char)f.data[i];
     return v;
 }
 
@@ -113,9 +116,14 @@ bool table_decode_record(struct slice value, struct table_record *r)
     if (!row_next(&columns, &value, f, NULL) || f[0].data[0] != RECORD_VERSION) return false;
     if (f[2].len >= sizeof r->source || f[3].len >= sizeof r->schema) return false;
     *r = (struct table_record){
-        .position = (int64_t)field_u64(f[1]),  .model_hash = field_u64(f[4]), .copy = field_u64(f[5]),
-        .epoch = (int32_t)field_u64(f[6]),     .lsn = field_u64(f[7]),        .ordinal = field_u64(f[8]),
-        .history_columns = (uint32_t)field_u64(f[9]), .behind = f[10].data[0] != 0,
+        .position = (int64_t)field_u64(f[1]),
+        .model_hash = field_u64(f[4]),
+        .copy = field_u64(f[5]),
+        .epoch = (int32_t)field_u64(f[6]),
+        .lsn = field_u64(f[7]),
+        .ordinal = field_u64(f[8]),
+        .history_columns = (uint32_t)field_u64(f[9]),
+        .behind = f[10].data[0] != 0,
     };
     memcpy(r->source, f[2].data, f[2].len);
     memcpy(r->schema, f[3].data, f[3].len);
@@ -243,16 +251,23 @@ bool keyed_open_named(struct silver *s, const char *name, const struct columns *
 {
     int keys[8], index[64];
     size_t n = 0;
-    for (size_t i = 0; i < key_count; i++) keys[i] = columns_find(columns, key[i]);
+    for (size_t i = 0; i < key_count; i++)
+        keys[i] = columns_find(columns, key[i]);
     for (size_t i = 0; i < index_count && n < 64; i++) {
         int at = columns_find(columns, indexes[i]);
         if (at >= 0) index[n++] = at;
     }
     const struct config *config = s->flow->config;
     struct keyed_spec spec = {
-        .name = name, .columns = columns, .key_columns = keys, .key_column_count = key_count,
-        .index_columns = index, .index_column_count = n, .app_id = SILVER_APP_ID,
-        .live_files_max = config->live_files_max, .compact_rows_max = config->compact_rows_max,
+        .name = name,
+        .columns = columns,
+        .key_columns = keys,
+        .key_column_count = key_count,
+        .index_columns = index,
+        .index_column_count = n,
+        .app_id = SILVER_APP_ID,
+        .live_files_max = config->live_files_max,
+        .compact_rows_max = config->compact_rows_max,
         .options = lake_options(config),
     };
     return keyed_open(out, s->flow->lake, s->flow->state, s->conn, &spec, differ, err);

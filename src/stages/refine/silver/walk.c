@@ -5,7 +5,7 @@
 enum { CHUNK_BYTES = 8 << 20 };
 
 void raw_walk_open(struct raw_walk *w, struct table *t, struct state *state, struct cleaner *cleaner,
-                      const struct state_snapshot *at)
+                   const struct state_snapshot *at)
 {
     struct buf prefix = {0};
     *w = (struct raw_walk){.table = t, .state = state, .cleaner = cleaner};
@@ -45,9 +45,7 @@ bool raw_walk_fill(struct raw_walk *w, struct error *err)
         MEM_GROW(w->entries, count, w->cap);
         MEM_GROW(w->items, count, w->item_cap);
         raw.after = arena_copy(&w->arena, raw.after);
-        w->entries[count] = (struct entry){
-            .key = arena_copy(&w->arena, plain),
-            .raw = raw, .exists = true};
+        w->entries[count] = (struct entry){.key = arena_copy(&w->arena, plain), .raw = raw, .exists = true};
         w->items[count] = (struct clean_item){.after = raw.after};
         if (!table_schema(w->table, w->state, raw.schema, &w->items[count].schema, err)) return false;
         if (!w->items[count].schema) w->items[count].schema = w->table->schema;
@@ -71,8 +69,12 @@ bool raw_walk_next(struct raw_walk *w, struct entry **entry, struct clean_item *
 
 struct version raw_version(struct entry *e)
 {
-    return (struct version){.entry = e, .op = CHANGE_UPDATE, .epoch = e->raw.epoch, .lsn = e->raw.lsn,
-                            .ordinal = e->raw.ordinal, .commit_us = e->raw.commit_us,
+    return (struct version){.entry = e,
+                            .op = CHANGE_UPDATE,
+                            .epoch = e->raw.epoch,
+                            .lsn = e->raw.lsn,
+                            .ordinal = e->raw.ordinal,
+                            .commit_us = e->raw.commit_us,
                             .valid_from_us = e->raw.valid_from_us};
 }
 
