@@ -316,6 +316,6 @@ static const struct asset shop_models[] = {
     /* not a model */
     {"sql/silver/orders.sql", "SELECT 1", 8},
 };
-enum { SHOP_MODELS = sizeof shop_models / sizeof *shop_models };
+enum { SHOP_MODELS = sizeof shop_models / sizeof *shop_models, MEMBERS = 5 };
 
 #endif

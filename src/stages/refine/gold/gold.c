@@ -17,6 +17,8 @@
 
 /* Beyond so many groups, and more than half of the rows, one pass over everything is cheaper. */
 enum { GROUPS_MANY = 20000 };
+/* So long a model that failed is left alone. */
+enum { REST_US = 60000000 };
 
 /* ---- opening ---- */
 
@@ -211,7 +213,6 @@ static bool prepare(struct gold *g, int64_t position, struct error *err)
         struct gold_model *m = &g->models.items[i];
         if (m->whole) continue;
         bool ready = gold_model_ready(g, m);
-        if (ready && !gold_model_bind(g, m, err)) return false;
         m->full = ready && (m->columns_differ || m->built_hash != gold_model_hash(g, m));
         if (!ready && m->built_hash && !forget(g, m, err)) return false;
     }
@@ -266,15 +267,37 @@ static bool prepare_again(struct gold *g, struct gold_model *m, struct error *er
     return gold_model_bind(g, m, err);
 }
 
+/* A model that cannot run keeps its last rows and does not stop the others: it is told once, forgotten,
+ * and recomputed when its rest is over. Readers go on from the rows it has. */
+static bool set_aside(struct gold *g, struct gold_model *m, struct error *err)
+{
+    if (err->kind != ERROR_DATA && err->kind != ERROR_CONFIG) return false;
+    error_wrap(err, "gold: %s keeps its last rows", m->name);
+    if (!m->rest_us) log_error("gold", "model failed", err);
+    stage_failed(&g->flow->status[STAGE_REFINE], err);
+    *err = (struct error){0};
+    m->rest_us = clock_mono_us() + REST_US;
+    m->full = false;
+    return forget(g, m, err);
+}
+
+static bool follow_model(struct gold *g, struct gold_model *m, int64_t position, struct error *err)
+{
+    if (m->rest_us > clock_mono_us()) return true;
+    if (!gold_model_ready(g, m) && !prepare_again(g, m, err)) return false;
+    if (!gold_model_ready(g, m)) return true;
+    if (!gold_model_bind(g, m, err) || !run_model(g, m, position, err)) return false;
+    m->rest_us = 0;
+    return true;
+}
+
 bool gold_apply(struct gold *g, int64_t position, struct error *err)
 {
     if (!prepare(g, position, err)) return error_wrap(err, "gold");
     for (size_t i = 0; i < g->models.count; i++) {
         struct gold_model *m = &g->models.items[i];
-        if (m->whole) continue;
-        bool ok = gold_model_ready(g, m) || prepare_again(g, m, err);
-        ok = ok && (!gold_model_ready(g, m) || run_model(g, m, position, err));
-        if (!ok) return error_wrap(err, "gold: %s", m->name);
+        if (m->whole || follow_model(g, m, position, err) || set_aside(g, m, err)) continue;
+        return error_wrap(err, "gold: %s", m->name);
     }
     g->applied = true;
     return true;
@@ -305,22 +328,9 @@ bool gold_clear_marks(struct gold *g, struct error *err)
     return gold_marks_clear(g, err) || error_wrap(err, "gold: marks");
 }
 
-static bool inputs_there(const struct gold *g, const struct gold_model *m)
-{
-    for (size_t i = 0; i < m->table_count; i++) {
-        const struct gold_input *in = &g->models.inputs[m->tables[i]];
-        if (in->kind != GOLD_MODEL && !g->silver(g->silver_arg, in->base)) return false;
-    }
-    return true;
-}
-
 bool gold_needs_rebuild(const struct gold *g)
 {
-    for (size_t i = 0; i < g->models.count; i++) {
-        const struct gold_model *m = &g->models.items[i];
-        if (!m->whole && !m->built_hash && inputs_there(g, m)) return true;
-    }
-    return false;
+    return !any_built(g);
 }
 
 /* ---- whole models ---- */
@@ -342,7 +352,7 @@ static uint64_t whole_signature(const struct gold *g, const struct gold_model *m
 
 static bool whole_due(const struct gold *g, const struct gold_model *m)
 {
-    if (!m->whole || !gold_model_ready(g, m)) return false;
+    if (!m->whole || !gold_model_ready(g, m) || m->rest_us > clock_mono_us()) return false;
     for (size_t i = 0; i < m->table_count; i++) {
         const struct gold_input *in = &g->models.inputs[m->tables[i]];
         if (in->kind == GOLD_MODEL && !g->models.items[in->model].built_hash) return false;
@@ -391,7 +401,8 @@ bool gold_whole_step(struct gold *g, int64_t position, bool *did, struct error *
     bool ok = gold_run_full(g, m, position, OUTBOX_PENDING, err) && set_built(g, m, signature, err);
     rest(g, clock_mono_us() - start_us);
     *did = ok;
-    return ok || error_wrap(err, "gold: %s", m->name);
+    if (ok) m->rest_us = 0;
+    return ok || set_aside(g, m, err) || error_wrap(err, "gold: %s", m->name);
 }
 
 /* ---- what others see ---- */

@@ -78,13 +78,14 @@ size_t gold_index_columns(const struct gold *g, const char *table, const char **
 
 /* Brings all row models to `position` from the marks; models that need it (first run, changed text or
  * input columns, gap in the marks) are recomputed and merged by difference. Models whose inputs are
- * not all there yet are passed over. Then the marks are cleared by gold_clear_marks, after the batch's
+ * not all there yet are passed over; one whose SELECT fails keeps its last rows, is told in the log and
+ * the stage's status, and is recomputed when it can. Then the marks are cleared by gold_clear_marks, after the batch's
  * row in `batches` is durable. */
 bool gold_apply(struct gold *g, int64_t position, struct error *err) MUST_CHECK;
 bool gold_clear_marks(struct gold *g, struct error *err) MUST_CHECK;
 /* gold_apply with every row model recomputed. */
 bool gold_rebuild(struct gold *g, int64_t position, struct error *err) MUST_CHECK;
-/* Whether the next gold_apply will recompute some model that could run. */
+/* Nothing is built yet (first run, lost state): the next gold_apply recomputes every model. */
 bool gold_needs_rebuild(const struct gold *g);
 /* {"dim_products":12,...}: each gold table's Delta version. */
 void gold_versions(const struct gold *g, struct buf *json);

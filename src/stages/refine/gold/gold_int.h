@@ -65,6 +65,7 @@ struct gold_model {
     struct keyed *keyed;
     bool columns_differ;     /* the table in the lake has other columns: replace it */
     uint64_t built_hash;     /* gm/; 0: not built */
+    int64_t rest_us;         /* it failed: not before then; 0: it did not */
     bool full;               /* to be recomputed in this apply */
     int64_t safe_version;    /* version at the last completed batch */
     int64_t checked_version; /* its own marks are known to be without gap up to here */
