@@ -292,6 +292,24 @@ static void files_network_and_secrets_are_out_of_reach(void **state)
     assert_refused("/?dialect=prql", "from x", 500, 452);
     assert_refused("/", "SELECT 1 SETTINGS max_threads = 64", 500, 452);
     assert_refused("/", "SELECT 1 SETTINGS `readonly` = 0", 500, 452);
+    static const char *const carriers[] = {"additional_result_filter",
+                                           "additional_table_filters",
+                                           "implicit_table_at_top_level",
+                                           "format_template_resultset",
+                                           "format_schema",
+                                           "parallel_replicas_custom_key",
+                                           "format_display_secrets_in_show_and_select",
+                                           "url_base",
+                                           NULL};
+    for (const char *const *name = carriers; *name; name++) {
+        char *path = mem_format("/?%s=1", *name), *sql = mem_format("SELECT 1 SETTINGS %s = '1'", *name);
+        assert_refused(path, "SELECT 1", 500, 452);
+        assert_refused("/", sql, 500, 452);
+        mem_free(path);
+        mem_free(sql);
+    }
+    assert_body("/", "SELECT number AS priority FROM numbers(3) WHERE priority = 2", "2\n");
+    assert_body("/?format_csv_null_representation=x", "SELECT NULL FORMAT CSV", "x\n");
     assert_body("/?max_threads=64", "SELECT getSetting('max_threads')", "2\n");
     assert_body("/", "SELECT 1 SETTINGS max_threads = 1", "1\n");
     /* a view of the warehouse may */
@@ -510,6 +528,77 @@ static void another_user_or_password_is_refused(void **state)
     reply_free(&r);
 }
 
+static void a_password_is_asked_for_and_opens(void **state)
+{
+    (void)state;
+    struct error err_, *err = &err_;
+    struct clickhouse_server *open = server;
+    struct config locked;
+    struct flow locked_flow = {.config = &locked};
+    config_init(&locked);
+    OK(config_set(&locked, "clickhouse_port", "0", err));
+    OK(config_set(&locked, "listen", "0.0.0.0", err));
+    assert_false(clickhouse_start(&server, &locked_flow, err));
+    assert_int_equal(err->kind, ERROR_CONFIG);
+    OK(config_set(&locked, "password", "s3cret", err));
+    OK(clickhouse_start(&server, &locked_flow, err));
+    assert_refused("/", "SELECT 1", 401, 194);
+    assert_refused("/?user=default&password=s3cre", "SELECT 1", 403, 516);
+    assert_body("/?user=default&password=s3cret", "SELECT 1", "1\n");
+    struct reply r = ask("/", SLICE("SELECT 1"), "X-ClickHouse-Key: s3cret");
+    assert_string_equal(buf_text(&r.body), "1\n");
+    reply_free(&r);
+    r = ask("/", SLICE("SELECT 1"), "Authorization: Basic ZGVmYXVsdDpzM2NyZXQ=");
+    assert_string_equal(buf_text(&r.body), "1\n");
+    reply_free(&r);
+    r = ask("/ping", (struct slice){NULL, 0}, "Origin: http://example.org");
+    assert_header(&r, "Access-Control-Allow-Origin: *\r\n");
+    reply_free(&r);
+    clickhouse_stop(server);
+    server = open;
+    config_free(&locked);
+}
+
+static void *ask_one(void *arg)
+{
+    struct reply r = post("/", "SELECT count() FROM numbers(3000000) WHERE NOT ignore(sipHash64(number))");
+    *(long *)arg = strcmp(buf_text(&r.body), "3000000\n") == 0 ? r.status : -r.status;
+    reply_free(&r);
+    return NULL;
+}
+
+/* More at once than there are slots: each waits its turn and is answered. */
+static void many_clients_take_turns(void **state)
+{
+    (void)state;
+    enum { CLIENTS = 24 };
+    pthread_t threads[CLIENTS];
+    long answers[CLIENTS] = {0};
+    for (size_t i = 0; i < CLIENTS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, ask_one, &answers[i]), 0);
+    for (size_t i = 0; i < CLIENTS; i++) {
+        pthread_join(threads[i], NULL);
+        assert_int_equal(answers[i], 200);
+    }
+}
+
+static void stopping_ends_what_runs(void **state)
+{
+    (void)state;
+    struct error err_, *err = &err_;
+    struct clickhouse_server *other, *first = server;
+    OK(clickhouse_start(&other, &flow, err));
+    server = other;
+    int fd = start_long("stopped");
+    wait_until("stopped", 1);
+    int64_t began = clock_mono_us();
+    clickhouse_stop(other);
+    server = first;
+    assert_true(clock_mono_us() - began < 5000000);
+    wait_until("stopped", 0);
+    close(fd);
+}
+
 static void tokens_are_cut_as_the_engine_does(void **state)
 {
     (void)state;
@@ -582,6 +671,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(statements_can_be_killed),
         cmocka_unit_test(multipart_bodies_carry_statement_and_parameters),
         cmocka_unit_test(another_user_or_password_is_refused),
+        cmocka_unit_test(a_password_is_asked_for_and_opens),
+        cmocka_unit_test(many_clients_take_turns),
+        cmocka_unit_test(stopping_ends_what_runs),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

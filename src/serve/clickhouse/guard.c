@@ -10,145 +10,65 @@
 
 enum { CODE_ACCESS = 497, CODE_CONSTRAINT = 452 };
 
-static const char *const made_tables[] = {"numbers",
-                                          "numbers_mt",
-                                          "zeros",
-                                          "zeros_mt",
-                                          "generateseries",
-                                          "generate_series",
-                                          "generaterandom",
-                                          "values",
-                                          "sqlstandardvalues",
-                                          "null",
-                                          "view",
-                                          "primes",
-                                          "format",
-                                          NULL};
+/* Lists of lower-case words, each with a space before and after. */
+static const char made_tables[] =
+    " numbers numbers_mt zeros zeros_mt generateseries generate_series generaterandom values "
+    "sqlstandardvalues null view primes format ";
 
-static const char *const forbidden_functions[] = {"file",
-                                                  "catboostevaluate",
-                                                  "aigenerate",
-                                                  "aiclassify",
-                                                  "aiextract",
-                                                  "aitranslate",
-                                                  "aiembed",
-                                                  "chdb",
-                                                  "showcertificate",
-                                                  "addresstoline",
-                                                  "addresstolinewithinlines",
-                                                  "addresstosymbol",
-                                                  "getserversetting",
-                                                  "joinget",
-                                                  "joingetornull",
-                                                  NULL};
+static const char forbidden_functions[] =
+    " file catboostevaluate aigenerate aiclassify aiextract aitranslate aiembed chdb showcertificate "
+    "addresstoline addresstolinewithinlines addresstosymbol getserversetting joinget joingetornull ";
 
 /* Functions whose right argument may be a table's name. */
-static const char *const in_functions[] = {"in",
-                                           "notin",
-                                           "globalin",
-                                           "globalnotin",
-                                           "nullin",
-                                           "notnullin",
-                                           "globalnullin",
-                                           "globalnotnullin",
-                                           "inignoreset",
-                                           "notinignoreset",
-                                           "globalinignoreset",
-                                           "globalnotinignoreset",
-                                           "nullinignoreset",
-                                           "notnullinignoreset",
-                                           "globalnullinignoreset",
-                                           "globalnotnullinignoreset",
-                                           NULL};
+static const char in_functions[] =
+    " in notin globalin globalnotin nullin notnullin globalnullin globalnotnullin inignoreset "
+    "notinignoreset globalinignoreset globalnotinignoreset nullinignoreset notnullinignoreset "
+    "globalnullinignoreset globalnotnullinignoreset ";
 
-static const char *const system_tables[] = {"aggregate_function_combinators",
-                                            "asynchronous_metrics",
-                                            "build_options",
-                                            "clusters",
-                                            "codecs",
-                                            "collations",
-                                            "columns",
-                                            "completions",
-                                            "constraints",
-                                            "contributors",
-                                            "data_skipping_indices",
-                                            "data_type_families",
-                                            "database_engines",
-                                            "databases",
-                                            "detached_tables",
-                                            "dictionaries",
-                                            "disk_types",
-                                            "documentation",
-                                            "events",
-                                            "formats",
-                                            "functions",
-                                            "keywords",
-                                            "licenses",
-                                            "macros",
-                                            "merge_tree_settings",
-                                            "merges",
-                                            "metrics",
-                                            "mutations",
-                                            "numbers",
-                                            "numbers_mt",
-                                            "one",
-                                            "parts",
-                                            "parts_columns",
-                                            "primes",
-                                            "processes",
-                                            "projections",
-                                            "settings",
-                                            "settings_changes",
-                                            "table_engines",
-                                            "table_functions",
-                                            "tables",
-                                            "time_zones",
-                                            "tokenizers",
-                                            "unicode",
-                                            "user_defined_functions",
-                                            "view_refreshes",
-                                            "warnings",
-                                            "zeros",
-                                            "zeros_mt",
-                                            NULL};
+static const char system_tables[] =
+    " aggregate_function_combinators asynchronous_metrics build_options clusters codecs collations "
+    "columns completions constraints contributors data_skipping_indices data_type_families "
+    "database_engines databases detached_tables dictionaries disk_types documentation events formats "
+    "functions keywords licenses macros merge_tree_settings merges metrics mutations numbers numbers_mt "
+    "one parts parts_columns primes processes projections settings settings_changes table_engines "
+    "table_functions tables time_zones tokenizers unicode user_defined_functions view_refreshes "
+    "warnings zeros zeros_mt ";
 
 /* May be lowered by the user, never raised or lifted. */
-static const char *const limited_settings[] = {"max_execution_time", "max_memory_usage", "max_threads",
-                                               "max_result_bytes", NULL};
-static const char *const ignored_settings[] = {
-    "readonly", "log_comment", "allow_ddl", "log_queries", "timeout_overflow_mode", "result_overflow_mode",
-    NULL};
-static const char *const refused_settings[] = {"dialect",
-                                               "allow_introspection_functions",
-                                               "format_display_secrets_in_show_and_select",
-                                               "max_untracked_memory",
-                                               "max_memory_usage_for_user",
-                                               "memory_overcommit_ratio_denominator",
-                                               "memory_overcommit_ratio_denominator_for_user",
-                                               "memory_usage_overcommit_max_wait_microseconds",
-                                               "max_final_threads",
-                                               "max_parsing_threads",
-                                               "max_download_threads",
-                                               "max_streams_to_max_threads_ratio",
-                                               "max_execution_time_leaf",
-                                               "priority",
-                                               "os_thread_priority",
-                                               "use_concurrency_control",
-                                               "max_temporary_data_on_disk_size_for_query",
-                                               "temporary_files_codec",
-                                               "profile",
-                                               "sql_security",
-                                               "compatibility",
-                                               "implicit_select",
-                                               "enable_analyzer",
-                                               "allow_experimental_analyzer",
-                                               NULL};
+static const char limited_settings[] = " max_execution_time max_memory_usage max_threads max_result_bytes ";
 
-static bool among(struct slice name, const char *const *list)
+static const char ignored_settings[] =
+    " readonly log_comment allow_ddl log_queries timeout_overflow_mode result_overflow_mode ";
+
+/* Lifted limits, another language, secrets. With them go all settings that hold text (see init). */
+static const char refused_settings[] =
+    " dialect allow_introspection_functions format_display_secrets_in_show_and_select "
+    "max_untracked_memory max_memory_usage_for_user memory_overcommit_ratio_denominator "
+    "memory_overcommit_ratio_denominator_for_user memory_usage_overcommit_max_wait_microseconds "
+    "max_final_threads max_parsing_threads max_download_threads max_streams_to_max_threads_ratio "
+    "max_execution_time_leaf priority os_thread_priority use_concurrency_control "
+    "max_temporary_data_on_disk_size_for_query temporary_files_codec profile sql_security compatibility "
+    "implicit_select enable_analyzer allow_experimental_analyzer ";
+
+/* Of the settings that hold text, those that are neither an expression nor a path nor an address. */
+static const char text_settings[] =
+    " count_distinct_implementation query_cache_tag bool_true_representation bool_false_representation "
+    "format_json_object_each_row_column_for_object_name output_format_pretty_grid_charset "
+    "format_csv_null_representation format_tsv_null_representation format_custom_field_delimiter "
+    "format_custom_row_before_delimiter format_custom_row_after_delimiter "
+    "format_custom_row_between_delimiter format_custom_result_before_delimiter "
+    "format_custom_result_after_delimiter ignore_data_skipping_indices force_data_skipping_indices "
+    "output_format_sql_insert_table_name errors_output_format ";
+
+static bool among(struct slice name, const char *list)
 {
-    for (; *list; list++)
-        if (slice_is_nocase(name, *list)) return true;
-    return false;
+    char word[80] = " ";
+    if (name.len == 0 || name.len > sizeof word - 3 || memchr(name.data, ' ', name.len)) return false;
+    for (size_t i = 0; i < name.len; i++)
+        word[i + 1] = (char)tolower((unsigned char)name.data[i]);
+    word[name.len + 1] = ' ';
+    word[name.len + 2] = '\0';
+    return strstr(list, word) != NULL;
 }
 
 static bool refuse(struct error *err, int code, const char *code_name, const char *what, struct slice name)
@@ -164,16 +84,15 @@ static bool denied(struct error *err, const char *what, struct slice name)
 
 /* --- start --- */
 
-bool guard_init(struct guard *g, struct engine_conn *conn, struct error *err)
+static bool fill(struct map *names, struct engine_conn *conn, const char *sql, struct error *err)
 {
     struct engine_result r = {0};
-    if (!engine_query(conn, "SELECT lower(name) FROM system.table_functions", "TSV", NULL, 0, &r, err))
-        return false;
+    if (!engine_query(conn, sql, "TSV", NULL, 0, &r, err)) return false;
     struct slice rest = r.data;
     while (rest.len) {
         const char *end = memchr(rest.data, '\n', rest.len);
         size_t n = end ? (size_t)(end - rest.data) : rest.len;
-        *map_put(&g->table_functions, (struct slice){rest.data, n}) = g;
+        *map_put(names, (struct slice){rest.data, n}) = names;
         size_t passed = n + (end != NULL);
         rest = (struct slice){rest.data + passed, rest.len - passed};
     }
@@ -181,9 +100,17 @@ bool guard_init(struct guard *g, struct engine_conn *conn, struct error *err)
     return true;
 }
 
+bool guard_init(struct guard *g, struct engine_conn *conn, struct error *err)
+{
+    return fill(&g->table_functions, conn, "SELECT lower(name) FROM system.table_functions", err) &&
+           fill(&g->texts, conn, "SELECT name FROM system.settings WHERE type IN ('String', 'Map', 'URI')",
+                err);
+}
+
 void guard_free(struct guard *g)
 {
     map_free(&g->table_functions, NULL);
+    map_free(&g->texts, NULL);
 }
 
 /* --- settings (rule 5) --- */
@@ -206,11 +133,16 @@ static bool within(const struct guard *g, struct slice name, struct slice value)
     return end != text && *end == '\0' && number > 0 && number <= (double)limit_of(g, name);
 }
 
+static bool refused_setting(const struct guard *g, struct slice name)
+{
+    return among(name, refused_settings) || (map_find(&g->texts, name) && !among(name, text_settings));
+}
+
 enum setting_verdict guard_setting(const struct guard *g, const char *name, char **value)
 {
     struct slice s = slice_of(name);
     if (among(s, ignored_settings)) return SETTING_IGNORE;
-    if (among(s, refused_settings)) return SETTING_REFUSE;
+    if (refused_setting(g, s)) return SETTING_REFUSE;
     if (among(s, limited_settings) && !within(g, s, slice_of(*value))) {
         mem_free(*value);
         *value = mem_format("%lld", (long long)limit_of(g, s));
@@ -218,29 +150,31 @@ enum setting_verdict guard_setting(const struct guard *g, const char *name, char
     return SETTING_PASS;
 }
 
-/* Any `name = value` in the text counts, also where it is a comparison: the names are unmistakable. */
+static bool constraint(struct error *err, const char *what, struct slice name)
+{
+    return refuse(err, CODE_CONSTRAINT, "SETTING_CONSTRAINT_VIOLATION", what, name);
+}
+
+/* `name = value` somewhere after the word SETTINGS: also a comparison there counts, which refuses at most
+ * a statement that compares a column named like a guarded setting. */
 static bool check_settings(const struct guard *g, struct slice sql, struct error *err)
 {
     struct token before = {0}, t;
-    struct slice name = {0};
-    while (token_next(&sql, &t)) {
+    struct slice limited = {0};
+    bool inside = false;
+    for (; token_next(&sql, &t); before = t) {
         if (t.kind == TOKEN_QUOTED &&
             (memchr(t.text.data, '\n', t.text.len) || memchr(t.text.data, '\\', t.text.len)))
             return denied(err, "A quoted name must not hold a line break or a backslash", t.text);
-        if (name.data) {
-            if (!within(g, name, t.text))
-                return refuse(err, CODE_CONSTRAINT, "SETTING_CONSTRAINT_VIOLATION",
-                              "Setting must stay within the limit of this server", name);
-            name = (struct slice){0};
-        }
-        bool set = token_is_mark(&t, '=') && (before.kind == TOKEN_NAME || before.kind == TOKEN_QUOTED);
-        if (set && before.text.data) {
-            if (among(before.text, refused_settings) || among(before.text, ignored_settings))
-                return refuse(err, CODE_CONSTRAINT, "SETTING_CONSTRAINT_VIOLATION",
-                              "Setting cannot be changed", before.text);
-            if (among(before.text, limited_settings)) name = before.text;
-        }
-        before = t;
+        if (limited.data && !within(g, limited, t.text))
+            return constraint(err, "Setting must stay within the limit of this server", limited);
+        limited = (struct slice){0};
+        inside = inside || token_is(&t, "SETTINGS");
+        bool named = (before.kind == TOKEN_NAME || before.kind == TOKEN_QUOTED) && before.text.data;
+        if (!inside || !named || !token_is_mark(&t, '=')) continue;
+        if (among(before.text, ignored_settings) || refused_setting(g, before.text))
+            return constraint(err, "Setting cannot be changed", before.text);
+        if (among(before.text, limited_settings)) limited = before.text;
     }
     return true;
 }
@@ -349,8 +283,8 @@ static bool check_node(struct walk *w, struct node n, struct error *err)
 
 static bool check_tree(const struct guard *g, struct slice tree, const char *database, struct error *err)
 {
-    static const char *const naming[] = {"ExistsTableQuery",    "ExistsViewQuery", "ShowCreateTableQuery",
-                                         "ShowCreateViewQuery", "CheckQuery",      NULL};
+    static const char naming[] =
+        " existstablequery existsviewquery showcreatetablequery showcreateviewquery checkquery ";
     struct walk *w = mem_alloc(sizeof *w);
     w->guard = g;
     w->database = database;

@@ -6,7 +6,8 @@
  *    that read files or call services.
  * 3. A table's name must not be a file's: the engine's default database also shows files as tables.
  * 4. Of the database `system` only the tables that hold no secrets.
- * 5. SETTINGS must not lift a limit or change what the rules above rest on. */
+ * 5. SETTINGS must not lift a limit, hold an expression, a path or an address, or change what the rules
+ *    above rest on. */
 #ifndef MILLRACE_SERVE_CLICKHOUSE_GUARD_H
 #define MILLRACE_SERVE_CLICKHOUSE_GUARD_H
 
@@ -15,6 +16,7 @@
 
 struct guard {
     struct map table_functions; /* lower-case names of all that the engine has */
+    struct map texts;           /* names of settings that hold text: expressions, paths, addresses */
     int64_t seconds_max, memory_max, threads_max;
 };
 
