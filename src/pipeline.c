@@ -10,6 +10,7 @@
 #include "pipeline.h"
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "engine/engine.h"
 #include "lake/views.h"
@@ -195,8 +196,32 @@ static bool open_base(struct pipeline *p, const struct config *config, struct er
     return ok;
 }
 
+/* `millrace resync --slot` leaves it: the user accepts another slot, server or timeline. */
+static char *epoch_marker(const struct pipeline *p)
+{
+    return mem_format("%s/run/new-epoch", p->flow.config->home);
+}
+
+static void take_epoch_marker(struct pipeline *p)
+{
+    char *marker = epoch_marker(p);
+    p->new_epoch = file_exists(marker);
+    mem_free(marker);
+}
+
+/* The marker goes once the copy of the new epoch is whole: a run killed before begins it again. */
+static void drop_epoch_marker(struct pipeline *p)
+{
+    if (!p->new_epoch || !atomic_load(&p->flow.copy_complete)) return;
+    char *marker = epoch_marker(p);
+    struct error ignored;
+    p->new_epoch = !file_remove_tree(marker, &ignored);
+    mem_free(marker);
+}
+
 static bool start_stages(struct pipeline *p, struct error *err)
 {
+    take_epoch_marker(p);
     static const int order[] = {STAGE_BRONZE, STAGE_REFINE, STAGE_WAREHOUSE, STAGE_CAPTURE};
     for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
         int index = order[i];
@@ -245,6 +270,7 @@ bool pipeline_wait(struct pipeline *p, int64_t timeout_us, bool *stop, struct er
             *stop = true;
             return true;
         }
+        drop_epoch_marker(p);
         int64_t left_us = timeout_us < 0 ? 100000 : until_us - clock_mono_us();
         if (left_us <= 0) return true;
         if (wake_wait(&p->failed_wake, left_us < 100000 ? left_us : 100000)) {

@@ -118,7 +118,7 @@ bool resume_from_lake(struct flow *flow, bool new_epoch, struct error *err)
         r.resume.identity = r.identity;
         r.resume.copied = (const char *const *)r.copied;
         atomic_store(&flow->epoch, r.resume.epoch);
-        atomic_store(&flow->copy_complete, r.resume.copy_complete);
+        atomic_store(&flow->copy_complete, r.resume.copy_complete && !new_epoch);
         capture_set_resume(&r.resume);
     }
     forget_copies(&r);

@@ -69,10 +69,8 @@ static int64_t copy_counts(struct histogram *h, int64_t *counts)
     return total;
 }
 
-int64_t histogram_quantile(struct histogram *h, double q)
+static int64_t counts_quantile(const int64_t *counts, int64_t total, double q)
 {
-    int64_t counts[HISTOGRAM_BUCKETS];
-    int64_t total = copy_counts(h, counts);
     if (total == 0) return 0;
     double wanted = q * (double)total, below = 0;
     for (int i = 0; i < HISTOGRAM_BUCKETS; i++) {
@@ -86,6 +84,37 @@ int64_t histogram_quantile(struct histogram *h, double q)
         return start + (int64_t)(part * (double)(bucket_end_us(i) - start));
     }
     return bucket_end_us(HISTOGRAM_BUCKETS - 2);
+}
+
+int64_t histogram_quantile(struct histogram *h, double q)
+{
+    int64_t counts[HISTOGRAM_BUCKETS];
+    int64_t total = copy_counts(h, counts);
+    return counts_quantile(counts, total, q);
+}
+
+struct histogram *histogram_find(const char *name)
+{
+    struct histogram *h = atomic_load(&all_histograms);
+    while (h && strcmp(h->name, name) != 0) h = h->next;
+    return h;
+}
+
+void histogram_advance(struct histogram *h, struct histogram_window *w)
+{
+    int64_t now[HISTOGRAM_BUCKETS];
+    copy_counts(h, now);
+    w->total = 0;
+    for (int i = 0; i < HISTOGRAM_BUCKETS; i++) {
+        w->fresh[i] = now[i] - w->before[i];
+        w->total += w->fresh[i];
+        w->before[i] = now[i];
+    }
+}
+
+int64_t histogram_window_quantile(const struct histogram_window *w, double q)
+{
+    return counts_quantile(w->fresh, w->total, q);
 }
 
 /* The name without its labels: `a{b="c"}` belongs to family `a`. */

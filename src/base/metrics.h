@@ -38,6 +38,15 @@ int64_t metric_value(struct metric *m);
 void histogram_record(struct histogram *h, int64_t us);
 /* The value below which the share q (0..1) of all recorded durations lies, in us; 0 when empty. */
 int64_t histogram_quantile(struct histogram *h, double q);
+/* A histogram that has recorded something, by name; NULL before. */
+struct histogram *histogram_find(const char *name);
+/* Quantile of what was recorded since `before` (HISTOGRAM_BUCKETS counts, which become the present ones);
+ * *total tells how many. */
+struct histogram_window {
+    int64_t before[HISTOGRAM_BUCKETS], fresh[HISTOGRAM_BUCKETS], total;
+};
+void histogram_advance(struct histogram *h, struct histogram_window *w);
+int64_t histogram_window_quantile(const struct histogram_window *w, double q);
 /* All registered metrics in the Prometheus text format. */
 void metrics_print(struct buf *out);
 

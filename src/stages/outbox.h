@@ -23,10 +23,10 @@
 
 /* What a keyed_hook needs to append one gold table's changes. */
 struct outbox_writer {
-    const char *table;           /* "fact_orders" */
+    const char *table; /* "fact_orders" */
     int64_t position;
     const struct columns *columns;
-    const int *sort_columns;     /* of the warehouse table: a change there also deletes the old row */
+    const int *sort_columns; /* of the warehouse table: a change there also deletes the old row */
     size_t sort_column_count;
 };
 void outbox_append(const struct outbox_writer *w, const struct keyed_applied *applied, size_t count,

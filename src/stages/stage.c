@@ -83,3 +83,11 @@ void flow_free(struct flow *f)
     mem_free(f->lake);
     *f = (struct flow){0};
 }
+
+int64_t flow_lag_us(const struct flow *f)
+{
+    bool shown = atomic_load(&f->warehouse_lsn) >= atomic_load(&f->received_lsn);
+    int64_t commit_us = atomic_load(&f->warehouse_commit_us);
+    int64_t lag_us = clock_wall_us() - commit_us;
+    return shown || commit_us == 0 || lag_us < 0 ? 0 : lag_us;
+}

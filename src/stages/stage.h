@@ -107,5 +107,7 @@ struct flow {
 
 bool flow_init(struct flow *f, const struct config *config, struct error *err) MUST_CHECK;
 void flow_free(struct flow *f);
+/* How old the newest number in the warehouse is when changes wait on the way; 0 when all is shown. */
+int64_t flow_lag_us(const struct flow *f);
 
 #endif

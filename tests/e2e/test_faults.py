@@ -103,8 +103,9 @@ def test_lost_slot_is_explained_and_repaired(millrace, postgres, shop):
         order = connection.execute("SELECT order_id FROM orders LIMIT 1").fetchone()[0]
         for table in ("order_reviews", "order_payments", "order_items", "orders"):
             connection.execute(f"DELETE FROM {table} WHERE order_id = %s", (order,))
-    fails(millrace, "run", code=3, says=["slot", "--new-epoch"])
-    millrace.start("--new-epoch")
+    fails(millrace, "run", code=3, says=["slot", "resync --slot"])
+    millrace.command("resync", "--slot")
+    millrace.start()
     millrace.caught_up()
     shoplib.assert_answers_equal(millrace, shop)
     millrace.command("check")

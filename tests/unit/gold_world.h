@@ -18,19 +18,39 @@ static const char *const statuses[] = {"created", "delivered", "canceled"};
 
 /* -1: NULL. Numbers beyond the tables' sizes name rows that do not exist. */
 struct shop {
-    struct { bool there; int person, zip; } customers[CUSTOMERS];
-    struct { bool there; int customer, day, status; } orders[ORDERS];
-    struct { bool there; int product, price; } items[ORDERS][ITEMS];
-    struct { bool there; int category; } products[PRODUCTS];
-    struct { bool there; int state; } zips[ZIPS];
+    struct {
+        bool there;
+        int person, zip;
+    } customers[CUSTOMERS];
+    struct {
+        bool there;
+        int customer, day, status;
+    } orders[ORDERS];
+    struct {
+        bool there;
+        int product, price;
+    } items[ORDERS][ITEMS];
+    struct {
+        bool there;
+        int category;
+    } products[PRODUCTS];
+    struct {
+        bool there;
+        int state;
+    } zips[ZIPS];
     int setting;
 };
 
 /* One version of a product, for its history. */
-struct event { char op; int product, category; int64_t lsn, ordinal; };
+struct event {
+    char op;
+    int product, category;
+    int64_t lsn, ordinal;
+};
 
 struct step {
-    bool customers[CUSTOMERS], orders[ORDERS], items[ORDERS][ITEMS], products[PRODUCTS], zips[ZIPS], setting;
+    bool customers[CUSTOMERS], orders[ORDERS], items[ORDERS][ITEMS], products[PRODUCTS], zips[ZIPS],
+        setting;
     struct event events[EVENTS_MAX];
     size_t event_count;
 };
@@ -91,8 +111,8 @@ static inline void change_product(struct shop *s, struct step *t, int64_t lsn, u
         char op = delete ? 'd' : s->products[p].there ? 'u' : 'c';
         if (!delete) s->products[p].category = pick(r, 4) - 1;
         s->products[p].there = !delete;
-        t->events[t->event_count] = (struct event){op, p, s->products[p].category, lsn,
-                                                   (int64_t)t->event_count};
+        t->events[t->event_count] =
+            (struct event){op, p, s->products[p].category, lsn, (int64_t)t->event_count};
         t->event_count++;
     }
 }
@@ -128,10 +148,12 @@ static inline void change_one(struct shop *s, struct step *t, int64_t p, uint64_
 static inline void shop_step(struct shop *s, struct step *t, uint64_t seed, int64_t p)
 {
     uint64_t r = (seed + 1) * 0x9E3779B97F4A7C15u ^ ((uint64_t)p + 1) * 0xD1B54A32D192ED03u;
-    for (int i = 0; i < 4; i++) random_next(&r);
+    for (int i = 0; i < 4; i++)
+        random_next(&r);
     *t = (struct step){0};
     int count = p == 0 ? 0 : p == 1 ? 120 : pick(&r, 6) == 0 ? 0 : 1 + pick(&r, pick(&r, 3) ? 4 : 30);
-    for (int i = 0; i < count; i++) change_one(s, t, p, &r);
+    for (int i = 0; i < count; i++)
+        change_one(s, t, p, &r);
     if (p == 1 || p % 13 == 12) {
         t->setting = true;
         s->setting = (int)(p % 7);
@@ -201,7 +223,10 @@ static inline void put_event(struct buf *out, const struct event *e, int64_t p)
 
 /* ---- models ---- */
 
-#define MODEL(name, text) {"sql/gold/" name ".sql", text, sizeof(text) - 1}
+#define MODEL(name, text)                                                                                  \
+    {                                                                                                      \
+        "sql/gold/" name ".sql", text, sizeof(text) - 1                                                    \
+    }
 
 /* Out of order on purpose: gold puts them right. */
 static const struct asset shop_models[] = {
@@ -240,24 +265,26 @@ static const struct asset shop_models[] = {
           "LEFT JOIN dim_persons d ON d.person = c.person\n"
           "LEFT JOIN asof a ON a.order_id = i.order_id AND a.item_id = i.item_id AND a.place = 1;\n"),
     /* versions from history */
-    MODEL("b_dim_products",
-          "-- model: dim_products\n-- kind: row\n-- key: product_id, valid_from\n-- group: product_id\n"
-          "-- input: products_history(product_id) = group\n"
-          "-- columns:\n"
-          "--   product_id string not null\n--   category string not null\n"
-          "--   valid_from timestamp not null\n--   valid_to timestamp\n--   is_current boolean not null\n"
-          "WITH numbered AS (\n"
-          "    SELECT product_id, category, _op, CASE WHEN row_number() OVER (PARTITION BY product_id\n"
-          "        ORDER BY _lsn, _ordinal) = 1 THEN toDateTime64(0, 6, 'UTC') ELSE _valid_from END AS opened\n"
-          "    FROM products_history),\n"
-          "closed AS (\n"
-          "    SELECT *, lead(toNullable(opened)) OVER (PARTITION BY product_id ORDER BY opened) AS closed\n"
-          "    FROM numbered)\n"
-          "SELECT product_id, coalesce(category, 'unknown') AS category, opened AS valid_from,\n"
-          "       closed AS valid_to, closed IS NULL AS is_current\n"
-          "FROM closed WHERE _op <> 'd'\n"
-          "UNION ALL\n"
-          "SELECT 'none', 'none', toDateTime64(0, 6, 'UTC'), NULL, true\n"),
+    MODEL(
+        "b_dim_products",
+        "-- model: dim_products\n-- kind: row\n-- key: product_id, valid_from\n-- group: product_id\n"
+        "-- input: products_history(product_id) = group\n"
+        "-- columns:\n"
+        "--   product_id string not null\n--   category string not null\n"
+        "--   valid_from timestamp not null\n--   valid_to timestamp\n--   is_current boolean not null\n"
+        "WITH numbered AS (\n"
+        "    SELECT product_id, category, _op, CASE WHEN row_number() OVER (PARTITION BY product_id\n"
+        "        ORDER BY _lsn, _ordinal) = 1 THEN toDateTime64(0, 6, 'UTC') ELSE _valid_from END AS "
+        "opened\n"
+        "    FROM products_history),\n"
+        "closed AS (\n"
+        "    SELECT *, lead(toNullable(opened)) OVER (PARTITION BY product_id ORDER BY opened) AS closed\n"
+        "    FROM numbered)\n"
+        "SELECT product_id, coalesce(category, 'unknown') AS category, opened AS valid_from,\n"
+        "       closed AS valid_to, closed IS NULL AS is_current\n"
+        "FROM closed WHERE _op <> 'd'\n"
+        "UNION ALL\n"
+        "SELECT 'none', 'none', toDateTime64(0, 6, 'UTC'), NULL, true\n"),
     /* two hops, and another model */
     MODEL("c_dim_persons",
           "-- model: dim_persons\n-- kind: row\n-- key: person\n-- group: person\n"
@@ -290,21 +317,21 @@ static const struct asset shop_models[] = {
           "-- input: items(order_id) = group\n"
           "-- columns:\n--   order_id string not null\n--   place long not null\n--   person string\n"
           "--   items long not null\n"
-          "SELECT o.order_id AS order_id, row_number() OVER (PARTITION BY coalesce(c.customer_id, o.order_id)\n"
+          "SELECT o.order_id AS order_id, row_number() OVER (PARTITION BY coalesce(c.customer_id, "
+          "o.order_id)\n"
           "           ORDER BY o.bought_at NULLS FIRST, o.order_id) AS place, c.person AS person,\n"
           "       coalesce(i.n, 0) AS items\n"
           "FROM orders o LEFT JOIN customers c ON c.customer_id = o.customer_id\n"
           "LEFT JOIN (SELECT order_id, count(*) AS n FROM items GROUP BY order_id) i\n"
           "    ON i.order_id = o.order_id\n"),
     /* rows move between groups: the group is not part of the key */
-    MODEL("f_members",
-          "-- model: members\n-- kind: row\n-- key: customer_id\n-- group: person\n"
-          "-- input: customers(person) = group\n"
-          "-- sort: person, customer_id\n"
-          "-- columns:\n--   person string not null\n--   customer_id string not null\n"
-          "--   of long not null\n"
-          "SELECT person, customer_id, count(*) OVER (PARTITION BY person) AS of\n"
-          "FROM customers WHERE person IS NOT NULL\n"),
+    MODEL("f_members", "-- model: members\n-- kind: row\n-- key: customer_id\n-- group: person\n"
+                       "-- input: customers(person) = group\n"
+                       "-- sort: person, customer_id\n"
+                       "-- columns:\n--   person string not null\n--   customer_id string not null\n"
+                       "--   of long not null\n"
+                       "SELECT person, customer_id, count(*) OVER (PARTITION BY person) AS of\n"
+                       "FROM customers WHERE person IS NOT NULL\n"),
     MODEL("g_revenue",
           "-- model: revenue\n-- kind: whole\n-- key: category\n"
           "-- input: fact_items\n-- input: dim_products\n"

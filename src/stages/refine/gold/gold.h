@@ -67,7 +67,10 @@ bool gold_open(struct gold **out, struct flow *flow, struct engine_conn *conn, g
 void gold_close(struct gold *g);
 
 /* A keyed_hook for silver's merges: leaves marks for the input `table` (arg is a struct gold_mark). */
-struct gold_mark { struct state *state; const char *table; };
+struct gold_mark {
+    struct state *state;
+    const char *table;
+};
 void gold_mark_hook(void *arg, const struct keyed_applied *applied, size_t count, int64_t version,
                     struct state_batch *also);
 /* Whether models read <table>_history. Nothing follows from it for silver (invariant 3). */
@@ -79,8 +82,8 @@ size_t gold_index_columns(const struct gold *g, const char *table, const char **
 /* Brings all row models to `position` from the marks; models that need it (first run, changed text or
  * input columns, gap in the marks) are recomputed and merged by difference. Models whose inputs are
  * not all there yet are passed over; one whose SELECT fails keeps its last rows, is told in the log and
- * the stage's status, and is recomputed when it can. Then the marks are cleared by gold_clear_marks, after the batch's
- * row in `batches` is durable. */
+ * the stage's status, and is recomputed when it can. Then the marks are cleared by gold_clear_marks, after
+ * the batch's row in `batches` is durable. */
 bool gold_apply(struct gold *g, int64_t position, struct error *err) MUST_CHECK;
 bool gold_clear_marks(struct gold *g, struct error *err) MUST_CHECK;
 /* gold_apply with every row model recomputed. */
