@@ -9,17 +9,30 @@
 struct replacing {
     struct keyed *k;
     struct engine_conn *conn;
-    struct delta_table as;  /* the table as it will be: the same folder, the new columns */
+    struct columns columns; /* borrowed: the new ones */
     struct delta_file *files;
     size_t count, cap;
 };
+
+/* A file of the table as it will be: the handle has the new columns for as long as that takes. */
+static bool write_file(struct replacing *r, struct slice rows, size_t count, struct delta_file *out,
+                       struct error *err)
+{
+    struct delta_snapshot *now = &r->k->table->now;
+    struct columns columns = now->columns, file_columns = now->file_columns;
+    now->columns = now->file_columns = r->columns;
+    bool ok = delta_write_file(r->k->table, r->conn, rows, count, NULL, out, err);
+    now->columns = columns;
+    now->file_columns = file_columns;
+    return ok;
+}
 
 static bool write_rows(struct replacing *r, struct buf *rows, size_t *count, struct error *err)
 {
     struct delta_file f = {0};
     if (*count == 0) return true;
     if (!buf_ok(rows)) return error_set(err, ERROR_DATA, "rows too large for a file");
-    if (!delta_write_file(&r->as, r->conn, buf_slice(rows), *count, NULL, &f, err)) return false;
+    if (!write_file(r, buf_slice(rows), *count, &f, err)) return false;
     MEM_GROW(r->files, r->count, r->cap);
     r->files[r->count++] = f;
     buf_clear(rows);
@@ -83,8 +96,7 @@ bool keyed_replace(struct keyed *k, struct engine_conn *conn, const struct colum
     /* An intent of the old index would be lost with it: what its caller added must hold first. */
     if (!k->in_step && (!delta_refresh(k->table, err) || !keyed_intent_settle(k, NULL, err))) return false;
     if (!keyed_check_position(k, position, err)) return false;
-    struct replacing r = {.k = k, .conn = conn, .as = *k->table};
-    r.as.now.columns = r.as.now.file_columns = *columns;
+    struct replacing r = {.k = k, .conn = conn, .columns = *columns};
     bool ok = write_files(&r, next, arg, err) && mark_for_rebuild(k, err);
     if (ok) {
         k->in_step = false;
