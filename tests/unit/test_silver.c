@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static char *root;
+static char *root, *program;
 static struct engine_conn *conn;
 
 /* ---- a world: one flow with its silver */
@@ -816,7 +816,7 @@ static void run_killed(const char *home, const char *point)
     pid_t pid = fork();
     if (pid == 0) {
         setenv("MILLRACE_FAIL", point, 1);
-        execl("/proc/self/exe", "test_silver", "--child", home, (char *)NULL);
+        execl(program, program, "--child", home, (char *)NULL);
         _exit(2);
     }
     int status;
@@ -1177,12 +1177,14 @@ static int tear_down(void **state)
     engine_disconnect(conn);
     engine_close();
     unit_folder_remove(root);
+    free(program);
     return 0;
 }
 
 int main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], "--child") == 0) return child(argv[2]);
+    program = realpath(argv[0], NULL);
     root = unit_folder();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(folds_in_order_and_drops_repeats),

@@ -12,6 +12,7 @@
  *   rebuild.c   new columns or a new model over rows that are there already
  *   history.c   the history table's columns; h/
  *   replay.c    quarantined keys again; cleaning for check
+ *   upkeep.c    compaction, checkpoints, old tombstones
  *   raw.c       bytes of raw rows and keys of the state
  *   dialect.c   SQL functions for models
  *
