@@ -441,6 +441,15 @@ struct keyed *silver_table(struct silver *s, const char *table)
     return t ? t->current : NULL;
 }
 
+bool silver_copying(const struct silver *s)
+{
+    size_t at = 0;
+    void *value;
+    while (map_next(&s->tables, &at, NULL, &value))
+        if (((const struct table *)value)->record.copy) return true;
+    return s->open_copy != 0;
+}
+
 int64_t silver_position_most(const struct silver *s)
 {
     int64_t most = s->lake_most;

@@ -63,12 +63,3 @@ bool silver_upkeep(struct silver *s, struct error *err)
     s->upkeep_next = 0;
     return keyed_upkeep(s->quarantine, s->conn, keyed_version(s->quarantine), err);
 }
-
-bool silver_copying(const struct silver *s)
-{
-    size_t at = 0;
-    void *value;
-    while (map_next(&s->tables, &at, NULL, &value))
-        if (((const struct table *)value)->record.copy) return true;
-    return s->open_copy != 0;
-}
