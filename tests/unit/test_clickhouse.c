@@ -183,6 +183,8 @@ static void statements_come_by_url_body_or_both(void **state)
     reply_free(&r);
     assert_body("/", "SELECT 2", "2\n");
     assert_body("/?query=SELECT", "3;", "3\n");
+    assert_body("/", "SELECT 4 AS a;\n FORMAT JSONEachRow", "{\"a\":4}\n");
+    assert_refused("/", "SELECT 4; SELECT 5 FORMAT CSV", 400, 62);
     assert_body("/?default_format=JSONEachRow", "SELECT 1 AS a", "{\"a\":1}\n");
     assert_body("/?default_format=JSONEachRow", "SELECT 1 AS a\n FORMAT TSV", "1\n");
     assert_body("/?wait_end_of_query=1", "SELECT 1 AS a\n FORMAT CSV", "1\n");

@@ -1,3 +1,4 @@
+/* Answers in one piece. Long ones, sent as they come, are made in run.c with the same headers. */
 #include "serve/clickhouse/answer.h"
 
 #include "base/clock.h"

@@ -1,3 +1,7 @@
+/* Streams of zlib, zstd and lz4 behind one call, and ClickHouse's frames:
+ *
+ *   16 bytes CityHash128 of the rest | 0x82 | u32 size from 0x82 on | u32 size unpacked | LZ4 block
+ */
 #include "serve/clickhouse/codec.h"
 
 #include <lz4.h>

@@ -1,3 +1,5 @@
+/* Lists and the walk over the statement's tree; the rules are numbered in the header. What is not on a list
+ * of allowed table functions or system tables is refused, so that a new engine opens nothing by itself. */
 #include "serve/clickhouse/guard.h"
 
 #include "serve/clickhouse/tokens.h"

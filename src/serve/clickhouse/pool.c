@@ -1,3 +1,10 @@
+/* Slots, the register and the watcher.
+ *
+ *   enter: listed -> waits for a slot -> holds it -> leave
+ *   cancel: KILL by the slot's tag, again until the statement has left
+ *
+ * 1. A KILL runs under the lock and only while its statement is listed: it cannot hit the slot's next one.
+ * 2. A slot's database and settings are what its fields say, also after a SET that failed. */
 #include "serve/clickhouse/pool.h"
 
 #include "base/clock.h"

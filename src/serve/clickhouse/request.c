@@ -1,3 +1,4 @@
+/* Where the parts of a request may stand: URL, headers, a multipart or a plain body, packed or not. */
 #include "serve/clickhouse/request.h"
 
 #include "serve/clickhouse/tokens.h"
@@ -153,6 +154,20 @@ char *statement_format(struct slice sql)
     return found.data ? mem_textn(found.data, found.len) : NULL;
 }
 
+/* "SELECT 1; FORMAT Native" : drivers put FORMAT after what the user wrote, semicolon included. The last
+ * semicolon is blanked when only FORMAT and a name follow it. */
+static void blank_semicolon(struct buf *sql)
+{
+    struct slice rest = buf_slice(sql), after = {0};
+    struct token t;
+    while (token_next(&rest, &t))
+        if (token_is_mark(&t, ';')) after = rest;
+    struct slice last = after;
+    if (!after.data || !token_next(&after, &t) || !token_is(&t, "FORMAT")) return;
+    if (!token_next(&after, &t) || t.kind != TOKEN_NAME || token_next(&after, &t)) return;
+    sql->data[sql->len - last.len - 1] = ' ';
+}
+
 static char *new_id(void)
 {
     uint8_t b[16];
@@ -238,6 +253,7 @@ bool request_decode(struct request *r, struct error *err)
         r->multipart = NULL;
     }
     if (!decode_body(r, err)) return false;
+    blank_semicolon(&r->sql);
     sort_fields(r);
     r->database =
         first_of(request_header(r, "X-ClickHouse-Database"), request_field(r, "database"), "default");

@@ -1,3 +1,4 @@
+/* A list is enough: a driver keeps a session for a minute, and there are at most SESSIONS_MAX. */
 #include "serve/clickhouse/session.h"
 
 #include "base/clock.h"

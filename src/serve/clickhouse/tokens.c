@@ -1,3 +1,4 @@
+/* The engine decides what a text means; a difference here can only refuse or miss a setting. */
 #include "serve/clickhouse/tokens.h"
 
 #include <ctype.h>

@@ -1,2 +1,0 @@
-# The ClickHouse protocol compresses with lz4.
-LIBS += -llz4
