@@ -109,8 +109,8 @@ static bool storage_free(const char *storage, struct error *err)
     if (fd >= 0) close(fd);
     mem_free(path);
     return !busy ||
-           error_set(err, ERROR_CONFIG, "the warehouse folder %s is in use by another process (%s)", storage,
-                     *text ? text : "pid unknown");
+           error_set(err, ERROR_CONFIG, "the warehouse folder %s is in use by another process (%s)",
+                     storage, *text ? text : "pid unknown");
 }
 
 static bool boot(int64_t memory_bytes_max, struct error *err)

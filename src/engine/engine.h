@@ -44,7 +44,7 @@ void engine_disconnect(struct engine_conn *conn);
 int engine_error_code(const struct error *err);
 
 /* Runs one statement; format NULL is TSV. The error's text holds the engine's message with its code
- * ("Code: 60. ..."), kind RETRY for memory limits and the like, DATA for faulty inserted data, else CONFIG. */
+ * ("Code: 60. ..."), kind RETRY for memory limits and the like, DATA for faulty data, else CONFIG. */
 bool engine_query(struct engine_conn *conn, const char *sql, const char *format,
                   const struct engine_param *params, size_t param_count, struct engine_result *out,
                   struct error *err) MUST_CHECK;
