@@ -1,7 +1,7 @@
 -- The rows that all tiles of a page count: items of orders in the period that pass the filters.
 -- Parameters: from, to (dates, both inclusive); state, category, status ('' means all).
 SELECT f.order_id AS order_id, toDate(f.order_date) AS day, f.total_amount AS total_amount,
-       p.category_en AS category_en, p.category_vi AS category_vi,
+       p.category AS category, p.category_en AS category_en, p.category_vi AS category_vi,
        l.customer_state AS state, l.is_late AS is_late,
        l.is_delivered AND l.delivered_at IS NOT NULL AS is_eligible
   FROM fact_orders f
@@ -10,5 +10,5 @@ SELECT f.order_id AS order_id, toDate(f.order_date) AS day, f.total_amount AS to
  WHERE f.order_date >= toDateTime64({from:Date}, 6, 'UTC')
    AND f.order_date < toDateTime64({to:Date} + 1, 6, 'UTC')
    AND ({state:String} = '' OR l.customer_state = {state:String})
-   AND ({category:String} = '' OR p.category_en = {category:String})
+   AND ({category:String} = '' OR p.category = {category:String})
    AND ({status:String} = '' OR f.order_status = {status:String})

@@ -220,6 +220,7 @@ static int run_all(struct demo *d)
 
 static int run_demo(struct cli *cli)
 {
+    if (strcmp(cli->config.log_level, "info") == 0) log_setup(LOG_WARN, cli->config.log_json); /* a show, not a log */
     struct demo d = {.cli = cli};
     d.once = cli_flag(cli, "once");
     d.shift = !cli_flag(cli, "no-shift") && !d.once;

@@ -29,7 +29,7 @@ static bool read_params(const struct http_request *r, struct engine_param *param
     static const char *const names[PARAMS] = {"from", "to", "state", "category", "status"};
     for (size_t i = 0; i < PARAMS; i++) {
         const char *value = http_param(r, names[i]);
-        if (i < 2 && !value[0]) value = i ? "2299-12-30" : "1970-01-01";
+        if (i < 2 && !value[0]) value = i ? "2149-06-05" : "1970-01-01";
         if (i < 2 && !is_date(value)) return error_set(err, ERROR_DATA, "%s is not a date (YYYY-MM-DD)", names[i]);
         params[i] = (struct engine_param){.name = names[i], .value = slice_of(value)};
     }
