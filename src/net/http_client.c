@@ -6,6 +6,7 @@ struct transfer {
     const struct http_call *call;
     CURL *curl;
     struct error *err;
+    struct curl_slist *headers;
     bool stopped; /* by the sink, which has set err */
 };
 
@@ -38,6 +39,9 @@ static void set_options(struct transfer *t, char *message)
     curl_easy_setopt(t->curl, CURLOPT_ERRORBUFFER, message);
     curl_easy_setopt(t->curl, CURLOPT_WRITEFUNCTION, take_piece);
     curl_easy_setopt(t->curl, CURLOPT_WRITEDATA, t);
+    /* what a page of another site cannot send: the pages' server asks for it before it changes anything */
+    t->headers = curl_slist_append(NULL, "X-Millrace: 1");
+    curl_easy_setopt(t->curl, CURLOPT_HTTPHEADER, t->headers);
     if (call->password && *call->password) {
         curl_easy_setopt(t->curl, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
         curl_easy_setopt(t->curl, CURLOPT_USERNAME, call->user ? call->user : "");
@@ -59,6 +63,7 @@ bool http_call(const struct http_call *call, long *status, struct error *err)
     CURLcode code = curl_easy_perform(t.curl);
     curl_easy_getinfo(t.curl, CURLINFO_RESPONSE_CODE, status);
     curl_easy_cleanup(t.curl);
+    curl_slist_free_all(t.headers);
     if (code == CURLE_OK) return true;
     if (t.stopped) return false;
     return error_set(err, ERROR_RETRY, "%s: %s", call->url, *message ? message : curl_easy_strerror(code));

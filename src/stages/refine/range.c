@@ -37,7 +37,7 @@ struct walk {
 
 static bool fits(const struct walk *w, int64_t size_bytes, int64_t rows)
 {
-    if (w->limits->exact_end) return true;
+    if (w->limits->whole) return true;
     if (w->range->file_count == 0) return true;
     return w->size_bytes + size_bytes <= w->limits->size_bytes && w->range->rows + rows <= w->limits->rows;
 }
@@ -57,9 +57,8 @@ static bool take_version(struct walk *w, const struct delta_history_entry *entry
     size_t i = slice;
     for (; i < entry->added_count; i++) {
         int64_t here = (entry->version << 16) | (int64_t)i;
-        if (w->limits->exact_end ? here >= w->limits->exact_end
-                                 : !fits(w, entry->added[i].size_bytes, entry->added[i].rows))
-            break;
+        if (w->limits->end && here >= w->limits->end) break;
+        if (!fits(w, entry->added[i].size_bytes, entry->added[i].rows)) break;
         take_file(r, &entry->added[i]);
         w->size_bytes += entry->added[i].size_bytes;
     }
@@ -76,7 +75,7 @@ bool range_plan(const struct delta_table *bronze, int64_t from, const struct ran
     *range = (struct range){.from = from, .to = from};
     struct walk walk = {.limits = limits, .range = range};
     for (int64_t v = POSITION_VERSION(from); v <= limits->last_version; v++) {
-        if (limits->exact_end && range->to >= limits->exact_end) break;
+        if (limits->end && range->to >= limits->end) break;
         struct delta_history_entry entry;
         if (!delta_history(bronze, v, &entry, err)) {
             range_free(range);

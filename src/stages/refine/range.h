@@ -18,7 +18,8 @@ struct range {
 struct range_limits {
     int64_t size_bytes, rows;  /* stop before a version (or file) would pass these; one always fits */
     int64_t last_version;      /* do not go past this version */
-    int64_t exact_end;         /* end exactly at this position; 0: by the limits */
+    int64_t end;               /* do not pass this position; 0: none */
+    bool whole;                /* reach `end` in this one range, whatever its size */
 };
 
 /* Plans the range after `from`; range->from == range->to when there is nothing. */

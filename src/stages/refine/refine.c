@@ -15,6 +15,7 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "lake/views.h"
 #include "stages/outbox.h"
 #include "stages/refine/gold/gold.h"
 #include "stages/refine/range.h"
@@ -43,6 +44,7 @@ struct refine {
     int64_t commit_us;
     int64_t last_upkeep_us;
     bool gold_started;
+    uint64_t shape;           /* of silver's tables when the views were last made */
     _Atomic bool settled;
 };
 
@@ -149,7 +151,8 @@ static bool refine_open(struct flow *flow, void **self, struct error *err)
         refine_close(r);
         return error_wrap(err, "refine");
     }
-    r->silver_position = r->position;
+    int64_t least = silver_position_least(r->silver);
+    r->silver_position = least >= 0 && least < r->position ? least : r->position;
     /* a run killed between `batches` and the outbox left the batch without its mark of completeness */
     if (r->position > 0 && !complete_outbox(r, err)) {
         refine_close(r);
@@ -206,12 +209,14 @@ static int64_t last_version(struct refine *r)
 
 static bool plan(struct refine *r, struct range *range, struct error *err)
 {
-    int64_t reached = silver_position_most(r->silver);
+    /* ranges that are done again end where they ended: at the last batch, then where silver stands */
+    int64_t reached = r->silver_position < r->position ? r->position : silver_position_most(r->silver);
     struct range_limits limits = {
         .size_bytes = r->flow->config->refine_bytes / 4, /* Parquet: about a quarter of the rows' bytes */
         .rows = RANGE_ROWS,
         .last_version = last_version(r),
-        .exact_end = reached > r->silver_position ? reached : 0,
+        .end = reached > r->silver_position ? reached : 0,
+        .whole = reached > r->silver_position && r->silver_position >= r->position,
     };
     if (!delta_refresh(r->bronze, err)) return error_wrap(err, "refine");
     return range_plan(r->bronze, r->silver_position, &limits, range, err);
@@ -278,6 +283,19 @@ static bool apply_gold(struct refine *r, int64_t position, struct error *err)
     return gold_needs_rebuild(r->gold) ? gold_rebuild(r->gold, position, err) : gold_apply(r->gold, position, err);
 }
 
+/* People's SQL sees the lake's tables by name; new tables and new columns show at once. */
+static bool show_views(struct refine *r, struct error *err)
+{
+    uint64_t shape = silver_shape(r->silver) + 1;
+    if (shape == r->shape) return true;
+    if (!lake_views(r->conn, r->flow->lake, err)) {
+        log_error("refine", "a table has no view", err); /* its data is there all the same */
+        *err = (struct error){0};
+    }
+    r->shape = shape;
+    return true;
+}
+
 /* Gold, `batches`, outbox, marks: the end of a range that ends a version. */
 static bool finish_range(struct refine *r, const struct range *range, struct error *err)
 {
@@ -291,7 +309,7 @@ static bool finish_range(struct refine *r, const struct range *range, struct err
     r->position = range->to;
     if (!complete_outbox(r, err) || !gold_clear_marks(r->gold, err)) return false;
     give_snapshot(r);
-    return true;
+    return show_views(r, err);
 }
 
 static bool take_range(struct refine *r, const struct range *range, struct error *err)
@@ -304,6 +322,7 @@ static bool take_range(struct refine *r, const struct range *range, struct error
     if (!ok) return false;
     failpoint("refine.silver");
     r->silver_position = range->to;
+    if (range->to <= r->position) return true; /* `batches` has it already: only the state was behind */
     histogram_record(&silver_time, clock_mono_us() - start_us);
     if (!range->sliced && !finish_range(r, range, err)) return false;
     int64_t took_us = clock_mono_us() - start_us;

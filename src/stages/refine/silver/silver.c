@@ -12,6 +12,8 @@
 #include "format/change.h"
 #include "stages/refine/silver/silver_int.h"
 
+#include <xxhash.h>
+
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -507,4 +509,22 @@ void silver_versions(const struct silver *s, struct buf *json)
     }
     buf_printf(json, "\"quarantine\":%lld}", (long long)keyed_version(s->quarantine));
     mem_free(sorted);
+}
+
+uint64_t silver_shape(const struct silver *s)
+{
+    uint64_t shape = 0;
+    size_t at = 0;
+    struct slice name;
+    void *value;
+    while (map_next(&s->tables, &at, &name, &value)) {
+        const struct table *t = value;
+        struct buf text = {0};
+        buf_put_slice(&text, name);
+        buf_put_char(&text, t->current || t->history ? '+' : '-');
+        columns_clickhouse(&t->stored, &text);
+        shape += XXH3_64bits(text.data, text.len); /* a sum: the order of a map means nothing */
+        buf_free(&text);
+    }
+    return shape;
 }

@@ -42,6 +42,8 @@ void silver_close(struct silver *s);
  * each touched table at `position`. Tables that stand at position already are passed over. */
 bool silver_apply(struct silver *s, struct slice rows, int64_t position, struct error *err) MUST_CHECK;
 struct keyed *silver_table(struct silver *s, const char *table);
+/* Changes when a table appears or its columns change. */
+uint64_t silver_shape(const struct silver *s);
 /* Whether the copy of some table has begun and is not complete. */
 bool silver_copying(const struct silver *s);
 /* For recovery. most: the highest position of all tables, -1 when there are none. least: where the first
