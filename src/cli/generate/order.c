@@ -19,6 +19,8 @@
 #define REVIEW_DELETED 0.003
 #define FORGOTTEN 0.003
 #define CARRIER_BEFORE_APPROVAL 0.013
+#define SAME_STATE 0.35    /* of purchases from elsewhere, those that turn to a seller near by */
+#define KNOWN_SLOWNESS 0.85 /* correlation of promise and transit */
 #define OTHER_PRICE 0.05   /* sold for another price than the last one */
 
 static int64_t hours(double h)
@@ -65,11 +67,25 @@ static uint32_t other_product(const struct shop *shop, struct random *r, uint32_
     return shop->by_seller[seller->first + random_below(r, seller->products)];
 }
 
+static bool is_near(const struct order *o, const struct shop *shop, uint32_t product)
+{
+    return shop->places[shop->sellers[shop->products[product].seller].place].state ==
+           shop->places[o->person.place].state;
+}
+
+static uint32_t first_product(const struct order *o, const struct shop *shop, struct random *r)
+{
+    uint32_t product = shop_pick_product(shop, r);
+    if (is_near(o, shop, product) || !random_chance(r, SAME_STATE)) return product;
+    uint32_t other = shop_pick_product(shop, r);
+    return is_near(o, shop, other) ? other : product;
+}
+
 static void fill_basket(struct order *o, struct shop *shop, struct random *r)
 {
     int wanted = (int)random_pick(r, item_shares, ITEMS_MOST) + 1;
     bool same = random_chance(r, SAME_PRODUCT), same_seller = random_chance(r, SAME_SELLER);
-    uint32_t first = shop_pick_product(shop, r);
+    uint32_t first = first_product(o, shop, r);
     put_item(o, shop, r, first);
     while (o->item_count < wanted) {
         put_item(o, shop, r, same ? first : other_product(shop, r, first, same_seller));
@@ -189,12 +205,12 @@ static double distance_of(const struct order *o, const struct shop *shop)
     return shop_distance_km(shop, shop->sellers[o->basket->items[0].seller].place, o->person.place);
 }
 
-/* Median days of the promise by where it goes to. */
-static double promise_mu(const struct order *o, const struct shop *shop)
+/* ln of the median days of the promise: by where it goes to, a little by how far. */
+static double promise_mu(const struct order *o, const struct shop *shop, double km)
 {
     static const double days[] = {
         [REGION_SE] = 20.5, [REGION_S] = 25, [REGION_NE] = 30.3, [REGION_CO] = 26.4, [REGION_N] = 37.2};
-    return log(days[state_shares[shop->places[o->person.place].state].region]);
+    return log(days[state_shares[shop->places[o->person.place].state].region]) + .1 * log((km + 30) / 500);
 }
 
 static void plan_times(struct order *o, const struct shop *shop, struct random *r)
@@ -205,11 +221,15 @@ static void plan_times(struct order *o, const struct shop *shop, struct random *
     if (random_chance(r, CARRIER_BEFORE_APPROVAL))
         o->carrier_us = o->approved_us - hours(random_between(r, .1, 20)); /* trap 13 */
     if (o->carrier_us <= o->purchase_us) o->carrier_us = o->purchase_us + 2 * SECOND_US;
-    double transit = exp(-1.31 + .536 * log(km + 30) + .687 * random_normal(r));
+    double slowness = random_normal(r);
+    double transit = exp(-1.31 + .536 * log(km + 30) + .687 * slowness);
     transit *= month_factor[month_of(o->carrier_us) - 1];
     o->delivered_us = to_second(delivery_time(r, o->carrier_us + hours(24 * transit)));
     if (o->delivered_us <= o->carrier_us) o->delivered_us += DAY_US;
-    o->estimate_us = midnight(o->purchase_us + hours(24 * random_lognormal(r, promise_mu(o, shop), .36)));
+    /* whoever promises knows a part of what will make it slow, and how dear a late parcel is */
+    double known = KNOWN_SLOWNESS * slowness + sqrt(1 - KNOWN_SLOWNESS * KNOWN_SLOWNESS) * random_normal(r);
+    double promise = promise_mu(o, shop, km) + .33 * known;
+    o->estimate_us = midnight(o->purchase_us + hours(24 * exp(promise)));
     if (o->estimate_us <= o->purchase_us) o->estimate_us = midnight(o->purchase_us) + 2 * DAY_US;
     int64_t limit = to_second(o->approved_us + hours(24 * fmax(2, 6 + 1.5 * random_normal(r))));
     for (int i = 0; i < o->item_count; i++)
