@@ -50,7 +50,7 @@ static void put_line_text(struct buf *out, const struct line *line)
 
 void log_write(enum log_level level, const char *stage, const char *event, const char *fmt, ...)
 {
-    if (level < least_level) return;
+    if (level < least_level && level < LOG_INFO) return;
     struct line line = {.time_us = clock_wall_us(), .level = level};
     snprintf(line.stage, sizeof line.stage, "%s", stage);
     snprintf(line.event, sizeof line.event, "%s", event);
@@ -67,7 +67,7 @@ void log_write(enum log_level level, const char *stage, const char *event, const
     buf_put_char(&out, '\n');
     pthread_mutex_lock(&lock);
     kept[written++ % LOG_KEPT] = line;
-    ssize_t n = write(STDERR_FILENO, out.data, out.len);
+    ssize_t n = level < least_level ? 0 : write(STDERR_FILENO, out.data, out.len);
     (void)n; /* a log that cannot be written must not stop the flow */
     pthread_mutex_unlock(&lock);
     buf_free(&out);

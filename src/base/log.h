@@ -1,7 +1,7 @@
 /* The log: one line per event on stderr, the event first, then key=value pairs.
  *   log_info("bronze", "committed", "version=%lld rows=%zu", v, n);
- * Text on a terminal, JSON lines with log_format=json. Never pass a secret. The last LOG_KEPT lines
- * are kept in memory for the pipeline page. Thread-safe. */
+ * Text, or JSON lines with log_json. Never pass a secret. The last LOG_KEPT lines from info up are kept in
+ * memory for the pipeline page, whatever level goes to stderr. Thread-safe. */
 #ifndef MILLRACE_BASE_LOG_H
 #define MILLRACE_BASE_LOG_H
 

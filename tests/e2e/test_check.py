@@ -1,9 +1,13 @@
 """check is a promise, so it must be able to fail: one value is corrupted in each layer, and is named."""
 
 import json
+import os
 import pathlib
+import subprocess
+import sys
 
 import shoplib
+from conftest import ROOT
 
 
 def start(millrace, shop):
@@ -77,10 +81,35 @@ def test_a_corrupt_gold_file_is_named(millrace, shop):
     expect_difference(millrace, "gold", "fact_payments")
 
 
+def change_warehouse(home, sql):
+    """Runs SQL on the embedded warehouse with the engine itself, as a stranger's hand would."""
+    program = f"""
+import ctypes, sys
+lib = ctypes.CDLL(sys.argv[1])
+lib.chdb_connect.restype = ctypes.c_void_p
+lib.chdb_query.restype = ctypes.c_void_p
+lib.chdb_query.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p]
+lib.chdb_result_error.restype = ctypes.c_char_p
+lib.chdb_result_error.argtypes = [ctypes.c_void_p]
+arguments = (ctypes.c_char_p * 2)(b"x", b"--path=" + sys.argv[2].encode())
+connection = ctypes.cast(lib.chdb_connect(2, arguments), ctypes.POINTER(ctypes.c_void_p))[0]
+error = lib.chdb_result_error(lib.chdb_query(connection, sys.argv[3].encode(), b"TSV"))
+sys.stdout.write(error.decode() if error else "")
+sys.stdout.flush()
+import os
+os._exit(1 if error else 0)
+"""
+    library = os.environ.get("MILLRACE_LIBCHDB") or next(
+        str(p) for p in [ROOT / "node_modules/@chdb/lib-linux-x64-gnu/libchdb.so"])
+    done = subprocess.run([sys.executable, "-c", program, library, f"{home}/warehouse", sql],
+                          capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_a_wrong_row_in_the_warehouse_is_named(millrace, shop):
     start(millrace, shop)
     millrace.stop()
-    millrace.command("query", "--write", "INSERT INTO fact_orders_store SELECT * REPLACE (price + 1 AS price, "
-                     "version + 1000000 AS version) FROM fact_orders_store FINAL LIMIT 1")
+    change_warehouse(millrace.home, "INSERT INTO default.fact_orders_store SELECT * REPLACE (price + 1 AS price, "
+                     "version + 1000000 AS version) FROM default.fact_orders_store FINAL LIMIT 1")
     millrace.start()
     expect_difference(millrace, "warehouse", "fact_orders")
