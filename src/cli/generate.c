@@ -50,8 +50,8 @@ static bool open_shop(struct generating *g, const struct config *c, struct error
     const char *params[] = {c->timezone};
     int64_t start_us = 0;
     bool ok = pg_connect(&pg, c->source, PG_PLAIN, &stopped, err) &&
-              pg_query(pg, &rows, "SELECT (extract(epoch FROM now() AT TIME ZONE $1) * 1000000)::bigint", params, 1,
-                       err);
+              pg_query(pg, &rows, "SELECT (extract(epoch FROM now() AT TIME ZONE $1) * 1000000)::bigint",
+                       params, 1, err);
     if (ok) start_us = pg_int(&rows, 0, 0);
     pg_rows_free(&rows);
     ok = ok && shop_read(&g->play.shop, pg, err);
@@ -84,7 +84,8 @@ static bool generate(struct generating *g, struct error *err)
     if (!hand_over(g, err)) return false;
     while (!stopped && !play_over(&g->play)) {
         int64_t now_us = clock_mono_us() - start_us;
-        while (play_next_us(&g->play) <= now_us && g->lanes.pending < LANES_PENDING_MAX && !play_over(&g->play)) {
+        while (play_next_us(&g->play) <= now_us && g->lanes.pending < LANES_PENDING_MAX &&
+               !play_over(&g->play)) {
             play_step(&g->play);
             if (!hand_over(g, err)) return false;
         }
@@ -104,8 +105,10 @@ static void print_totals(const struct generating *g)
            (unsigned long long)total, (unsigned long long)g->seed);
     for (size_t i = 0; i < PLAY_KINDS; i++)
         if (g->done[i]) printf("  %-26s %10llu\n", play_kind_names[i], (unsigned long long)g->done[i]);
-    if (g->lanes.refused) printf("  %-26s %10llu\n", "refused, as meant", (unsigned long long)g->lanes.refused);
-    if (g->lanes.reconnects) printf("  %-26s %10llu\n", "lost connections", (unsigned long long)g->lanes.reconnects);
+    if (g->lanes.refused)
+        printf("  %-26s %10llu\n", "refused, as meant", (unsigned long long)g->lanes.refused);
+    if (g->lanes.reconnects)
+        printf("  %-26s %10llu\n", "lost connections", (unsigned long long)g->lanes.reconnects);
 }
 
 /* --- the command --- */
@@ -137,36 +140,37 @@ static bool read_seed(struct cli *cli, uint64_t *seed)
     return false;
 }
 
-static int run_generate(struct cli *cli)
+static int run_until_stopped(struct generating *g, const struct config *c, double orders, bool faults)
 {
-    struct generating *g = mem_alloc(sizeof *g);
-    double orders = 0;
-    g->rate = 2;
-    g->speed = 1440;
-    int code = CLI_USAGE;
-    bool faults = cli_flag(cli, "faults");
-    if (read_number(cli, "rate", 0.001, 100000, &g->rate) && read_number(cli, "speed", 0.001, 1e9, &g->speed) &&
-        read_number(cli, "orders", 1, 1e12, &orders) && read_seed(cli, &g->seed) && cli_arguments(cli, 0, 0)) {
-        if (!cli->config.source[0]) {
-            code = cli_wrong(cli, "no source is named; give --source postgres://user@host/database");
-        } else {
-            struct error err = {0};
-            catch_signals();
-            bool ok = open_shop(g, &cli->config, &err);
-            g->play.faults = faults;
-            g->play.orders_max = (uint64_t)orders;
-            lanes_init(&g->lanes, cli->config.source, g->done, &stopped);
-            log_info("generate", "started", "seed=%llu rate=%g speed=%g", (unsigned long long)g->seed, g->rate,
-                     g->speed);
-            ok = ok && generate(g, &err);
-            print_totals(g);
-            code = ok ? CLI_OK : cli_fail(&err);
-        }
+    struct error err = {0};
+    catch_signals();
+    lanes_init(&g->lanes, c->source, g->done, &stopped);
+    bool ok = open_shop(g, c, &err);
+    if (ok) {
+        g->play.faults = faults;
+        g->play.orders_max = (uint64_t)orders;
+        log_info("generate", "started", "seed=%llu rate=%g speed=%g", (unsigned long long)g->seed, g->rate,
+                 g->speed);
+        ok = generate(g, &err);
+        print_totals(g);
     }
     lanes_free(&g->lanes);
     play_free(&g->play);
-    mem_free(g);
-    return code;
+    return ok ? CLI_OK : cli_fail(&err);
+}
+
+static int run_generate(struct cli *cli)
+{
+    struct generating g = {.rate = 2, .speed = 1440};
+    double orders = 0; /* no end */
+    bool faults = cli_flag(cli, "faults");
+    if (!read_number(cli, "rate", 0.001, 100000, &g.rate) ||
+        !read_number(cli, "speed", 0.001, 1e9, &g.speed) || !read_number(cli, "orders", 1, 1e12, &orders) ||
+        !read_seed(cli, &g.seed) || !cli_arguments(cli, 0, 0))
+        return CLI_USAGE;
+    if (!cli->config.source[0])
+        return cli_wrong(cli, "no source is named; give --source postgres://user@host/database");
+    return run_until_stopped(&g, &cli->config, orders, faults);
 }
 
 const struct command command_generate = {
@@ -176,11 +180,13 @@ const struct command command_generate = {
     .usage = "generate [--rate N] [--speed X] [--orders N] [--seed S] [--faults]",
     .example = "millrace generate --rate 5 --speed 1440 --source postgres://shop@localhost/shop",
     .options = {{"rate", "N", "orders per second, fractions allowed (default 2)"},
-                {"speed", "X", "what follows comes X times sooner than in life (default 1440: a day in a minute); "
-                               "the times written are those of life"},
+                {"speed", "X",
+                 "what follows comes X times sooner than in life (default 1440: a day in a minute); "
+                 "the times written are those of life"},
                 {"orders", "N", "stop after so many orders"},
                 {"seed", "S", "number that the orders are drawn from (default: a new one, printed)"},
-                {"faults", NULL, "also what a calm shop does not do: duplicates, states out of order, keys that "
-                                 "change, large transactions, storms on one row, values out of range, rollbacks"}},
+                {"faults", NULL,
+                 "also what a calm shop does not do: duplicates, states out of order, keys that "
+                 "change, large transactions, storms on one row, values out of range, rollbacks"}},
     .run = run_generate,
 };

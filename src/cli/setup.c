@@ -22,8 +22,8 @@ struct setup {
     bool may_create_role;
 };
 
-static bool ask(struct setup *s, struct pg_rows *rows, const char *sql, const char *const *params, int count,
-                struct error *err)
+static bool ask(struct setup *s, struct pg_rows *rows, const char *sql, const char *const *params,
+                int count, struct error *err)
 {
     return pg_query(s->pg, rows, sql, params, count, err) || error_wrap(err, "looking at the source");
 }
@@ -32,11 +32,12 @@ static bool ask(struct setup *s, struct pg_rows *rows, const char *sql, const ch
 
 static bool look(struct setup *s, struct error *err)
 {
-    static const char sql[] =
-        "SELECT current_setting('wal_level') = 'logical', EXISTS (SELECT FROM pg_publication WHERE pubname = $1),"
-        " EXISTS (SELECT FROM pg_roles WHERE rolname = $2),"
-        " (SELECT rolsuper OR (rolcreaterole AND rolreplication AND current_setting('server_version_num')::int >="
-        " 160000) FROM pg_roles WHERE rolname = current_user)";
+    static const char sql[] = "SELECT current_setting('wal_level') = 'logical', EXISTS (SELECT FROM "
+                              "pg_publication WHERE pubname = $1),"
+                              " EXISTS (SELECT FROM pg_roles WHERE rolname = $2),"
+                              " (SELECT rolsuper OR (rolcreaterole AND rolreplication AND "
+                              "current_setting('server_version_num')::int >="
+                              " 160000) FROM pg_roles WHERE rolname = current_user)";
     const char *params[] = {s->config->publication, s->role};
     struct pg_rows rows = {0};
     bool ok = ask(s, &rows, sql, params, 2, err);
@@ -57,8 +58,10 @@ static const char tables_sql[] =
     " (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary)),"
     " EXISTS (SELECT FROM pg_publication_tables t WHERE t.pubname = $1 AND t.schemaname = n.nspname"
     " AND t.tablename = c.relname), pg_has_role(c.relowner, 'USAGE'),"
-    " coalesce((SELECT has_table_privilege(r.oid, c.oid, 'SELECT') FROM pg_roles r WHERE r.rolname = $2), false),"
-    " coalesce((SELECT has_schema_privilege(r.oid, n.oid, 'USAGE') FROM pg_roles r WHERE r.rolname = $2), false)"
+    " coalesce((SELECT has_table_privilege(r.oid, c.oid, 'SELECT') FROM pg_roles r WHERE r.rolname = $2), "
+    "false),"
+    " coalesce((SELECT has_schema_privilege(r.oid, n.oid, 'USAGE') FROM pg_roles r WHERE r.rolname = $2), "
+    "false)"
     " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
     " WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND NOT c.relispartition"
     " AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'"
@@ -66,21 +69,25 @@ static const char tables_sql[] =
     "   (SELECT trim(w) FROM unnest(string_to_array($3, ',')) w)"
     /* without a choice: what is published, or else everything */
     " ELSE NOT EXISTS (SELECT FROM pg_publication WHERE pubname = $1) OR EXISTS (SELECT FROM"
-    "   pg_publication_tables t WHERE t.pubname = $1 AND t.schemaname = n.nspname AND t.tablename = c.relname) END"
+    "   pg_publication_tables t WHERE t.pubname = $1 AND t.schemaname = n.nspname AND t.tablename = "
+    "c.relname) END"
     " ORDER BY 1, 2";
 
 static bool check_chosen(struct setup *s, const struct pg_rows *tables, struct error *err)
 {
     const char *params[] = {s->config->tables};
     struct pg_rows rows = {0};
-    bool ok = ask(s, &rows,
-                  "SELECT trim(w) FROM unnest(string_to_array($1, ',')) w WHERE to_regclass(trim(w)) IS NULL", params,
-                  1, err);
+    bool ok =
+        ask(s, &rows,
+            "SELECT trim(w) FROM unnest(string_to_array($1, ',')) w WHERE to_regclass(trim(w)) IS NULL",
+            params, 1, err);
     if (ok && rows.count) ok = error_set(err, ERROR_CONFIG, "there is no table %s", pg_text(&rows, 0, 0));
     pg_rows_free(&rows);
     if (ok && !tables->count)
-        ok = error_set(err, ERROR_CONFIG, "%s has no table to capture; make the tables first (for the sample shop: "
-                                          "millrace load --create)", pg_database(s->pg));
+        ok = error_set(err, ERROR_CONFIG,
+                       "%s has no table to capture; make the tables first (for the sample shop: "
+                       "millrace load --create)",
+                       pg_database(s->pg));
     return ok;
 }
 
@@ -88,12 +95,15 @@ static bool check_chosen(struct setup *s, const struct pg_rows *tables, struct e
 static bool check_rights(const struct setup *s, const struct pg_rows *tables, struct error *err)
 {
     if (!s->role_there && !s->may_create_role)
-        return error_set(err, ERROR_CONFIG, "this user may not create the role %s; run this as a superuser, or let one "
-                                            "run what millrace setup --sql prints", s->role);
+        return error_set(err, ERROR_CONFIG,
+                         "this user may not create the role %s; run this as a superuser, or let one "
+                         "run what millrace setup --sql prints",
+                         s->role);
     for (int i = 0; i < tables->count; i++)
         if (!pg_bool(tables, i, OURS) && (pg_bool(tables, i, NO_KEY) || !pg_bool(tables, i, PUBLISHED)))
-            return error_set(err, ERROR_CONFIG, "this user does not own %s.%s; run this as the owner, or let the owner "
-                                                "run what millrace setup --sql prints",
+            return error_set(err, ERROR_CONFIG,
+                             "this user does not own %s.%s; run this as the owner, or let the owner "
+                             "run what millrace setup --sql prints",
                              pg_text(tables, i, SCHEMA), pg_text(tables, i, TABLE));
     return true;
 }
@@ -127,8 +137,9 @@ static void put_publication(struct setup *s, const struct pg_rows *tables)
     pg_put_name(&head, slice_of(s->config->publication));
     buf_put_text(&head, s->publication_there ? " ADD TABLE\n    " : " FOR TABLE\n    ");
     if (put_missing(&s->sql, tables, PUBLISHED, buf_text(&head)))
-        buf_put_text(&s->sql, s->publication_there ? ";\n"
-                                                   : "\n    WITH (publish = 'insert, update, delete, truncate');\n");
+        buf_put_text(&s->sql, s->publication_there
+                                  ? ";\n"
+                                  : "\n    WITH (publish = 'insert, update, delete, truncate');\n");
     buf_free(&head);
 }
 
@@ -137,8 +148,9 @@ static void put_role(struct setup *s)
     if (s->role_there) return;
     buf_put_text(&s->sql, "CREATE ROLE ");
     pg_put_name(&s->sql, slice_of(s->role));
-    buf_put_text(&s->sql, " LOGIN REPLICATION\n    NOSUPERUSER NOCREATEDB NOCREATEROLE NOINHERIT NOBYPASSRLS "
-                          "CONNECTION LIMIT 16;\n");
+    buf_put_text(&s->sql,
+                 " LOGIN REPLICATION\n    NOSUPERUSER NOCREATEDB NOCREATEROLE NOINHERIT NOBYPASSRLS "
+                 "CONNECTION LIMIT 16;\n");
 }
 
 static void put_to_role(struct setup *s)
@@ -166,7 +178,8 @@ static void put_statements(struct setup *s, const struct pg_rows *tables)
         if (!pg_bool(tables, i, NO_KEY)) continue;
         buf_put_text(&s->sql, "ALTER TABLE ");
         put_table(&s->sql, tables, i);
-        buf_put_text(&s->sql, " REPLICA IDENTITY FULL; -- without a primary key, updates of it would fail\n");
+        buf_put_text(&s->sql,
+                     " REPLICA IDENTITY FULL; -- without a primary key, updates of it would fail\n");
     }
     put_publication(s, tables);
     put_role(s);
@@ -179,7 +192,8 @@ static bool print_sql(struct setup *s, struct error *err)
 {
     struct buf out = {0};
     if (!s->logical)
-        buf_put_text(&out, "ALTER SYSTEM SET wal_level = 'logical'; -- by a superuser; then restart PostgreSQL\n");
+        buf_put_text(
+            &out, "ALTER SYSTEM SET wal_level = 'logical'; -- by a superuser; then restart PostgreSQL\n");
     if (s->sql.len) {
         buf_put_text(&out, "BEGIN;\n");
         buf_put_slice(&out, buf_slice(&s->sql));
@@ -201,11 +215,13 @@ static bool run_sql(struct setup *s, struct error *err)
     }
     if (!s->role_there)
         printf("\nGive the role a password, and let it in for replication in pg_hba.conf:\n"
-               "  ALTER ROLE \"%s\" PASSWORD '...';\n", s->role);
+               "  ALTER ROLE \"%s\" PASSWORD '...';\n",
+               s->role);
     fflush(stdout);
     if (s->logical) return true;
-    return error_set(err, ERROR_CONFIG, "one thing is left: wal_level is below logical; run "
-                                        "ALTER SYSTEM SET wal_level = 'logical'; and restart PostgreSQL");
+    return error_set(err, ERROR_CONFIG,
+                     "one thing is left: wal_level is below logical; run "
+                     "ALTER SYSTEM SET wal_level = 'logical'; and restart PostgreSQL");
 }
 
 static bool set_up(struct setup *s, struct error *err)
@@ -249,11 +265,14 @@ static int run_setup(struct cli *cli)
 const struct command command_setup = {
     .name = "setup",
     .summary = "Prepare PostgreSQL for capture: publication, role and rights\n"
-               "As the tables' owner (and a superuser for the role). Only what is missing is done; --sql prints it.",
+               "As the tables' owner (and a superuser for the role). Only what is missing is done; --sql "
+               "prints it.",
     .usage = "setup [--sql] [--role NAME]",
     .example = "millrace setup --sql --source postgres://postgres@db.example/shop\n"
-               "millrace setup --tables public.orders,public.customers --source postgres://postgres@db.example/shop",
-    .options = {{"sql", NULL, "print the statements instead of running them (without --source: the sample shop's)"},
+               "millrace setup --tables public.orders,public.customers --source "
+               "postgres://postgres@db.example/shop",
+    .options = {{"sql", NULL,
+                 "print the statements instead of running them (without --source: the sample shop's)"},
                 {"role", "NAME", "the role that capture will connect as (default millrace)"}},
     .run = run_setup,
 };

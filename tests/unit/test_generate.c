@@ -45,7 +45,8 @@ static void count_items(struct tally *t, const struct order *o)
     t->several += o->item_count > 1;
     t->one_product += !products;
     t->one_seller += !sellers;
-    t->same_state += shop.places[shop.sellers[items[0].seller].place].state == shop.places[o->person.place].state;
+    t->same_state +=
+        shop.places[shop.sellers[items[0].seller].place].state == shop.places[o->person.place].state;
     t->states[shop.places[o->person.place].state]++;
 }
 
@@ -65,7 +66,8 @@ static void count_life(struct tally *t, const struct order *o)
     t->ends[o->end]++;
     if (o->end == END_CANCELED) t->canceled++, t->canceled_without_items += o->items_removed;
     if (o->end == END_UNAVAILABLE) t->unavailable_without_items += o->items_removed;
-    if (o->way == PAY_BOLETO) t->boleto_hours_below_30 += o->approved_us - o->purchase_us < 30 * DAY_US / 24;
+    if (o->way == PAY_BOLETO)
+        t->boleto_hours_below_30 += o->approved_us - o->purchase_us < 30 * DAY_US / 24;
     if (order_has_step(o, STEP_REVIEW)) t->scores[o->score]++;
     if (o->end != END_DELIVERED) return;
     t->delivered++;
@@ -103,7 +105,8 @@ static void near(const char *what, double share, double of, double percent, doub
 {
     double found = 100 * share / of;
     if (getenv("MILLRACE_TEST_SHOW")) printf("%-28s %8.2f (%.2f)\n", what, found, percent);
-    if (fabs(found - percent) > tolerance) fail_msg("%s: %.2f, should be %.2f +- %.2f", what, found, percent, tolerance);
+    if (fabs(found - percent) > tolerance)
+        fail_msg("%s: %.2f, should be %.2f +- %.2f", what, found, percent, tolerance);
 }
 
 static void test_ends(void **state)
@@ -136,8 +139,11 @@ static void test_baskets(void **state)
 static void test_payments(void **state)
 {
     (void)state;
-    static const struct { int instalments; double percent; } shares[] = {
-        {1, 33.2}, {2, 16.2}, {3, 13.6}, {4, 9.2}, {5, 6.8}, {6, 5.1}, {7, 2.1}, {8, 5.6}, {10, 6.9}, {15, .1}};
+    static const struct {
+        int instalments;
+        double percent;
+    } shares[] = {{1, 33.2}, {2, 16.2}, {3, 13.6}, {4, 9.2},  {5, 6.8},
+                  {6, 5.1},  {7, 2.1},  {8, 5.6},  {10, 6.9}, {15, .1}};
     near("card", tally.ways[PAY_CARD], ORDERS, 74.7, 1.2);
     near("boleto", tally.ways[PAY_BOLETO], ORDERS, 19.9, 1.1);
     near("card and voucher", tally.ways[PAY_CARD_VOUCHER], ORDERS, 2.3, .45);

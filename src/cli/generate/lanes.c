@@ -67,7 +67,8 @@ static bool lane_send(struct lanes *l, struct lane *lane, struct error *err)
             lane_lost(l, lane, err);
             return true;
         }
-        if (l->down) log_info("generate", "connected again", "reconnects=%llu", (unsigned long long)l->reconnects);
+        if (l->down)
+            log_info("generate", "connected again", "reconnects=%llu", (unsigned long long)l->reconnects);
         l->down = false;
     }
     lane->sending = pg_send(lane->pg, lane->queue[lane->head].sql, err);
@@ -117,7 +118,8 @@ static void wait_for_any(struct lanes *l, int64_t timeout_us)
     struct pollfd fds[LANES];
     nfds_t n = 0;
     for (int i = 0; i < LANES; i++)
-        if (l->lane[i].sending) fds[n++] = (struct pollfd){.fd = pg_socket(l->lane[i].pg), .events = POLLIN};
+        if (l->lane[i].sending)
+            fds[n++] = (struct pollfd){.fd = pg_socket(l->lane[i].pg), .events = POLLIN};
     struct timespec wait = {timeout_us / 1000000, timeout_us % 1000000 * 1000};
     ppoll(fds, n, &wait, NULL);
 }

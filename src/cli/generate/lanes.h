@@ -18,8 +18,8 @@
 enum { LANES = 4, LANES_PENDING_MAX = 512 };
 
 struct transaction {
-    char *sql; /* from mem_* */
-    size_t kind; /* the caller's, to count */
+    char *sql;     /* from mem_* */
+    size_t kind;   /* the caller's, to count */
     bool may_fail; /* meant to be refused by a constraint */
     bool again;
 };

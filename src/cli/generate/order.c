@@ -9,19 +9,19 @@
 #define SECOND_US INT64_C(1000000)
 
 /* Shares of orders. */
-#define SAME_PRODUCT 0.67  /* of those with several items */
-#define SAME_SELLER 0.62   /* of those with several products */
+#define SAME_PRODUCT 0.67 /* of those with several items */
+#define SAME_SELLER 0.62  /* of those with several products */
 #define FREE_FREIGHT 0.002
-#define BASKET_LATER 0.10  /* of those with several items */
+#define BASKET_LATER 0.10 /* of those with several items */
 #define REVIEWED 0.992
 #define REVIEWED_AGAIN 0.0055
 #define REVIEW_EDITED 0.01
 #define REVIEW_DELETED 0.003
 #define FORGOTTEN 0.003
 #define CARRIER_BEFORE_APPROVAL 0.013
-#define SAME_STATE 0.35    /* of purchases from elsewhere, those that turn to a seller near by */
+#define SAME_STATE 0.35     /* of purchases from elsewhere, those that turn to a seller near by */
 #define KNOWN_SLOWNESS 0.85 /* correlation of promise and transit */
-#define OTHER_PRICE 0.05   /* sold for another price than the last one */
+#define OTHER_PRICE 0.05    /* sold for another price than the last one */
 
 static int64_t hours(double h)
 {
@@ -54,9 +54,10 @@ static void put_item(struct order *o, struct shop *shop, struct random *r, uint3
     double km = shop_distance_km(shop, shop->sellers[p->seller].place, o->person.place);
     if (random_chance(r, OTHER_PRICE))
         p->price_cents = (int64_t)((double)p->price_cents * random_between(r, .85, 1.18)) + 1;
-    o->basket->items[o->item_count++] = (struct order_item){
-        .product = product, .seller = p->seller, .price_cents = p->price_cents,
-        .freight_cents = freight_cents(r, p, km)};
+    o->basket->items[o->item_count++] = (struct order_item){.product = product,
+                                                            .seller = p->seller,
+                                                            .price_cents = p->price_cents,
+                                                            .freight_cents = freight_cents(r, p, km)};
 }
 
 /* Another product, of the same seller or of any. */
@@ -64,7 +65,9 @@ static uint32_t other_product(const struct shop *shop, struct random *r, uint32_
 {
     const struct seller *seller = &shop->sellers[shop->products[first].seller];
     if (!same_seller || seller->products < 2) return shop_pick_product(shop, r);
-    return shop->by_seller[seller->first + random_below(r, seller->products)];
+    uint32_t at = random_below(r, seller->products);
+    if (shop->by_seller[seller->first + at] == first) at = (at + 1) % seller->products;
+    return shop->by_seller[seller->first + at];
 }
 
 static bool is_near(const struct order *o, const struct shop *shop, uint32_t product)
@@ -109,8 +112,12 @@ int64_t order_value_cents(const struct order *o)
 static int pick_instalments(struct random *r, int64_t value_cents)
 {
     static const int64_t limits[] = {5000, 10000, 20000, 40000};
-    static const struct { int count, from; double shares[3]; } groups[INSTALMENT_GROUPS] = {
-        {1, 1, {1}}, {2, 2, {16.2, 13.6}}, {3, 4, {9.2, 6.8, 5.1}}, {3, 7, {2.1, 5.6, .8}}, {3, 10, {6.9, 0, .2}},
+    static const struct {
+        int count, from;
+        double shares[3];
+    } groups[INSTALMENT_GROUPS] = {
+        {1, 1, {1}},           {2, 2, {16.2, 13.6}}, {3, 4, {9.2, 6.8, 5.1}}, {3, 7, {2.1, 5.6, .8}},
+        {3, 10, {6.9, 0, .2}},
     };
     size_t by_value = 0;
     while (by_value < INSTALMENT_VALUES - 1 && value_cents >= limits[by_value])
@@ -122,8 +129,10 @@ static int pick_instalments(struct random *r, int64_t value_cents)
 
 static void put_payment(struct order *o, const char *type, int installments, int64_t cents)
 {
-    o->basket->payments[o->payment_count] = (struct order_payment){
-        .type = type, .sequential = o->payment_count + 1, .installments = installments, .value_cents = cents};
+    o->basket->payments[o->payment_count] = (struct order_payment){.type = type,
+                                                                   .sequential = o->payment_count + 1,
+                                                                   .installments = installments,
+                                                                   .value_cents = cents};
     o->payment_count++;
 }
 
@@ -151,7 +160,8 @@ static void plan_payments(struct order *o, struct random *r)
     case PAY_CARD:
         value -= voucher;
         /* interest: what makes payments differ from items (trap 8) */
-        if (instalments > 1 && random_chance(r, .005)) value += (int64_t)((double)value * .015 * instalments);
+        if (instalments > 1 && random_chance(r, .005))
+            value += (int64_t)((double)value * .015 * instalments);
         put_payment(o, "credit_card", instalments, value);
         if (voucher) put_payment(o, "voucher", 1, voucher);
         break;
@@ -194,8 +204,10 @@ static int64_t delivery_time(struct random *r, int64_t us)
 {
     int64_t day = us / DAY_US;
     int weekday = (int)((day + 3) % 7); /* 0: Monday; 1970-01-01 was a Thursday */
-    if (weekday == 6 && random_chance(r, .92)) day++;
-    else if (weekday == 5 && random_chance(r, .6)) day += 2;
+    if (weekday == 6 && random_chance(r, .92))
+        day++;
+    else if (weekday == 5 && random_chance(r, .6))
+        day += 2;
     double hour = random_chance(r, .78) ? random_between(r, 13, 22) : random_between(r, 7, 24);
     return day * DAY_US + hours(fmin(hour, 23.99));
 }
@@ -354,9 +366,11 @@ bool order_has_step(const struct order *o, enum step step)
     return false;
 }
 
-struct order *order_plan(struct shop *shop, struct random *r, int64_t purchase_us)
+struct order *order_plan(struct shop *shop, struct random *source, int64_t purchase_us)
 {
     struct order *o = mem_alloc(sizeof *o);
+    struct random *r = &o->random;
+    random_seed(r, random_next(source));
     o->basket = mem_alloc(sizeof *o->basket);
     o->purchase_us = to_second(purchase_us);
     random_id(r, o->order_id);

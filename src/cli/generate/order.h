@@ -5,7 +5,7 @@
  *      |           \--> UNAVAILABLE            \--> CANCELED (at four stages)
  *      \--> BASKET (one item more, before approval)
  *
- * 1. steps are in the order of time, each at least a second after the one before. */
+ * 1. Steps are in the order of time, each at least a second after the one before. */
 #ifndef MILLRACE_CLI_GENERATE_ORDER_H
 #define MILLRACE_CLI_GENERATE_ORDER_H
 
@@ -55,6 +55,7 @@ struct basket {
 
 struct order {
     char order_id[RANDOM_ID], customer_id[RANDOM_ID], review_id[RANDOM_ID];
+    struct random random; /* its own, so that no order's draws depend on what became of another */
     uint64_t number;
     struct person person;
     enum order_end end;
@@ -69,8 +70,9 @@ struct order {
     struct basket *basket; /* from mem_*, NULL once it is not needed any more */
 };
 
-/* A new order for a purchase at that time; free it with order_free. */
-struct order *order_plan(struct shop *shop, struct random *r, int64_t purchase_us);
+/* A new order for a purchase at that time; free it with order_free. Takes one number of source. Who buys
+ * what and pays how follows from it alone; the times also follow from the calendar. */
+struct order *order_plan(struct shop *shop, struct random *source, int64_t purchase_us);
 void order_free(struct order *o);
 /* Cents of the items and their freight. */
 int64_t order_value_cents(const struct order *o);

@@ -10,14 +10,22 @@
 enum { NEW_SELLERS = 60, NEW_PRODUCTS = 400 };
 
 const char *const play_kind_names[PLAY_KINDS] = {
-    [STEP_PLACED] = "orders placed",       [STEP_BASKET] = "items added to an order",
-    [STEP_APPROVED] = "approved",          [STEP_INVOICED] = "invoiced",
-    [STEP_PROCESSING] = "processing",      [STEP_SHIPPED] = "shipped",
-    [STEP_DELIVERED] = "delivered",        [STEP_CANCELED] = "canceled",
-    [STEP_UNAVAILABLE] = "unavailable",    [STEP_REVIEW] = "reviews",
-    [STEP_REVIEW_AGAIN] = "second reviews", [STEP_REVIEW_EDIT] = "reviews edited",
-    [STEP_REVIEW_DELETE] = "reviews deleted", [STEP_FORGET] = "orders deleted",
-    [PLAY_OPENING] = "openings of the shop", [PLAY_CATALOGUE] = "catalogue edits",
+    [STEP_PLACED] = "orders placed",
+    [STEP_BASKET] = "items added to an order",
+    [STEP_APPROVED] = "approved",
+    [STEP_INVOICED] = "invoiced",
+    [STEP_PROCESSING] = "processing",
+    [STEP_SHIPPED] = "shipped",
+    [STEP_DELIVERED] = "delivered",
+    [STEP_CANCELED] = "canceled",
+    [STEP_UNAVAILABLE] = "unavailable",
+    [STEP_REVIEW] = "reviews",
+    [STEP_REVIEW_AGAIN] = "second reviews",
+    [STEP_REVIEW_EDIT] = "reviews edited",
+    [STEP_REVIEW_DELETE] = "reviews deleted",
+    [STEP_FORGET] = "orders deleted",
+    [PLAY_OPENING] = "openings of the shop",
+    [PLAY_CATALOGUE] = "catalogue edits",
     [PLAY_FAULT] = "faults",
 };
 
@@ -68,6 +76,7 @@ void play_init(struct play *p, uint64_t seed, double rate, double speed, int64_t
     struct shop shop = p->shop;
     *p = (struct play){.shop = shop, .rate = rate, .speed = speed, .start_us = start_us};
     random_seed(&p->random, seed);
+    random_seed(&p->fault_random, ~seed);
     draw_purchase(p);
 }
 
@@ -86,8 +95,8 @@ void play_free(struct play *p)
 void play_emit(struct play *p, struct buf *sql, uint64_t key, size_t kind, bool may_fail, bool alone)
 {
     MEM_GROW(p->out, p->out_count, p->out_cap);
-    p->out[p->out_count++] =
-        (struct played){.sql = buf_take(sql), .key = key, .kind = kind, .may_fail = may_fail, .alone = alone};
+    p->out[p->out_count++] = (struct played){
+        .sql = buf_take(sql), .key = key, .kind = kind, .may_fail = may_fail, .alone = alone};
 }
 
 void play_open(struct play *p)
@@ -166,9 +175,9 @@ static void live_on(struct play *p, struct order *o, int64_t now_us)
 {
     struct buf sql = {0};
     enum step step = o->steps[o->step_next].step;
-    play_put_step(&sql, &p->shop, &p->random, o);
+    play_put_step(&sql, &p->shop, o);
     play_emit(p, &sql, o->number, step, false, false);
-    if (p->faults && random_chance(&p->random, FAULTS)) play_fault(p, o);
+    if (p->faults && random_chance(&p->fault_random, FAULTS)) play_fault(p);
     if (step == STEP_REVIEW) remember(p, o);
     int64_t from_us = o->steps[o->step_next++].at_us;
     if (!order_has_step(o, STEP_BASKET) || step == STEP_BASKET) {

@@ -1,6 +1,6 @@
 /* Plays the shop: purchases come at a rate, and what follows from each comes at its time. Knows no clock
- * and no database: it says when the next thing happens and what to run, so that the same seed and shop
- * give the same transactions.
+ * and no database: it says when the next thing happens and what to run, so that the same seed, shop and
+ * start give the same transactions.
  *
  * 1. A purchase has the time at which it happens. What follows happens `speed` times sooner than the
  *    times that it writes, which are those of a life at its usual pace. */
@@ -41,11 +41,11 @@ struct life {
 
 struct play {
     struct shop shop;
-    struct random random;
+    struct random random, fault_random; /* apart, so that faults leave the orders as they are */
     double rate, speed;
     bool faults;
-    int64_t start_us;    /* the shop's local time at 0 */
-    int64_t purchase_us; /* of the next one, since the start */
+    int64_t start_us;            /* the shop's local time at 0 */
+    int64_t purchase_us;         /* of the next one, since the start */
     uint64_t orders, orders_max; /* 0: no end */
     struct life *heap;
     size_t heap_count, heap_cap;
@@ -68,12 +68,12 @@ void play_step(struct play *p);
 bool play_over(const struct play *p); /* the last purchase was made */
 
 /* play_sql.c: the statements of an order's next step. */
-void play_put_step(struct buf *sql, const struct shop *shop, struct random *r, struct order *o);
-void play_put_time(struct buf *sql, int64_t us);   /* '2026-01-31 12:00:00' */
+void play_put_step(struct buf *sql, const struct shop *shop, struct order *o);
+void play_put_time(struct buf *sql, int64_t us); /* '2026-01-31 12:00:00' */
 void play_put_money(struct buf *sql, int64_t cents);
 /* play.c, for the faults: one transaction more. */
 void play_emit(struct play *p, struct buf *sql, uint64_t key, size_t kind, bool may_fail, bool alone);
 /* faults.c: one thing that a calm shop does not do. */
-void play_fault(struct play *p, const struct order *o);
+void play_fault(struct play *p);
 
 #endif

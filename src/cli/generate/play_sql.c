@@ -17,7 +17,8 @@ void play_put_time(struct buf *sql, int64_t us)
 
 void play_put_money(struct buf *sql, int64_t cents)
 {
-    buf_printf(sql, "%s%lld.%02d", cents < 0 ? "-" : "", llabs((long long)cents) / 100, abs((int)(cents % 100)));
+    buf_printf(sql, "%s%lld.%02d", cents < 0 ? "-" : "", llabs((long long)cents) / 100,
+               abs((int)(cents % 100)));
 }
 
 static void put_item(struct buf *sql, const struct shop *shop, const struct order *o, int i)
@@ -45,10 +46,11 @@ static void put_payment(struct buf *sql, const struct order *o, int i, int64_t l
 static void put_placed(struct buf *sql, const struct shop *shop, const struct order *o)
 {
     const struct place *place = &shop->places[o->person.place];
-    buf_printf(sql, "INSERT INTO customers VALUES ('%s', '%s', '%s', ", o->customer_id, o->person.id, place->zip);
+    buf_printf(sql, "INSERT INTO customers VALUES ('%s', '%s', '%s', ", o->customer_id, o->person.id,
+               place->zip);
     pg_put_text(sql, slice_of(place->city));
-    buf_printf(sql, ", '%s');\nINSERT INTO orders VALUES ('%s', '%s', 'created', ", state_shares[place->state].code,
-               o->order_id, o->customer_id);
+    buf_printf(sql, ", '%s');\nINSERT INTO orders VALUES ('%s', '%s', 'created', ",
+               state_shares[place->state].code, o->order_id, o->customer_id);
     play_put_time(sql, o->purchase_us);
     buf_put_text(sql, ", NULL, NULL, NULL, ");
     play_put_time(sql, o->estimate_us);
@@ -76,7 +78,8 @@ static void put_basket(struct buf *sql, const struct shop *shop, const struct or
     buf_printf(sql, " WHERE order_id = '%s' AND payment_sequential = %d", o->order_id, pay->sequential);
 }
 
-static void put_status(struct buf *sql, const struct order *o, const char *status, const char *column, int64_t us)
+static void put_status(struct buf *sql, const struct order *o, const char *status, const char *column,
+                       int64_t us)
 {
     buf_printf(sql, "UPDATE orders SET order_status = '%s'", status);
     if (column) {
@@ -92,8 +95,8 @@ static void put_end(struct buf *sql, const struct order *o, const char *status)
     if (o->items_removed) buf_printf(sql, ";\nDELETE FROM order_items WHERE order_id = '%s'", o->order_id);
 }
 
-static void put_review(struct buf *sql, struct random *r, const struct order *o, const char *review_id, int score,
-                       int64_t created_us, int64_t answered_us)
+static void put_review(struct buf *sql, struct random *r, const struct order *o, const char *review_id,
+                       int score, int64_t created_us, int64_t answered_us)
 {
     buf_printf(sql, "INSERT INTO order_reviews VALUES ('%s', '%s', %d, ", review_id, o->order_id, score);
     words_put_review(sql, r, score);
@@ -114,8 +117,10 @@ static void put_second_review(struct buf *sql, struct random *r, const struct or
 static void put_review_edit(struct buf *sql, struct random *r, const struct order *o)
 {
     int score = o->score < 5 && random_chance(r, .7) ? o->score + 1 : 1;
-    buf_printf(sql, "UPDATE order_reviews SET review_score = %d, (review_comment_title, review_comment_message) = (",
-               score);
+    buf_printf(
+        sql,
+        "UPDATE order_reviews SET review_score = %d, (review_comment_title, review_comment_message) = (",
+        score);
     words_put_review(sql, r, score);
     buf_printf(sql, ") WHERE review_id = '%s' AND order_id = '%s'", o->review_id, o->order_id);
 }
@@ -128,8 +133,9 @@ static void put_forget(struct buf *sql, const struct order *o)
     buf_printf(sql, "DELETE FROM customers WHERE customer_id = '%s'", o->customer_id);
 }
 
-void play_put_step(struct buf *sql, const struct shop *shop, struct random *r, struct order *o)
+void play_put_step(struct buf *sql, const struct shop *shop, struct order *o)
 {
+    struct random *r = &o->random;
     const struct order_step *step = &o->steps[o->step_next];
     switch (step->step) {
     case STEP_PLACED: put_placed(sql, shop, o); break;
@@ -138,15 +144,17 @@ void play_put_step(struct buf *sql, const struct shop *shop, struct random *r, s
     case STEP_INVOICED: put_status(sql, o, "invoiced", NULL, 0); break;
     case STEP_PROCESSING: put_status(sql, o, "processing", NULL, 0); break;
     case STEP_SHIPPED: put_status(sql, o, "shipped", "order_delivered_carrier_date", o->carrier_us); break;
-    case STEP_DELIVERED: put_status(sql, o, "delivered", "order_delivered_customer_date", o->delivered_us); break;
+    case STEP_DELIVERED:
+        put_status(sql, o, "delivered", "order_delivered_customer_date", o->delivered_us);
+        break;
     case STEP_CANCELED: put_end(sql, o, "canceled"); break;
     case STEP_UNAVAILABLE: put_end(sql, o, "unavailable"); break;
     case STEP_REVIEW: put_review(sql, r, o, o->review_id, o->score, o->review_us, o->answer_us); break;
     case STEP_REVIEW_AGAIN: put_second_review(sql, r, o, step->at_us); break;
     case STEP_REVIEW_EDIT: put_review_edit(sql, r, o); break;
     case STEP_REVIEW_DELETE:
-        buf_printf(sql, "DELETE FROM order_reviews WHERE review_id = '%s' AND order_id = '%s'", o->review_id,
-                   o->order_id);
+        buf_printf(sql, "DELETE FROM order_reviews WHERE review_id = '%s' AND order_id = '%s'",
+                   o->review_id, o->order_id);
         break;
     case STEP_FORGET: put_forget(sql, o); break;
     case STEPS: break;

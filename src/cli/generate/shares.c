@@ -83,9 +83,9 @@ size_t category_find(const char *name)
 }
 
 /* Orders of the whole set. */
-const double end_shares[ENDS] = {[END_DELIVERED] = 96478, [END_SHIPPED] = 1107,   [END_CANCELED] = 625,
-                                 [END_UNAVAILABLE] = 609, [END_INVOICED] = 314,   [END_PROCESSING] = 301,
-                                 [END_CREATED] = 5,       [END_APPROVED] = 2};
+const double end_shares[ENDS] = {
+    [END_DELIVERED] = 96478, [END_SHIPPED] = 1107,   [END_CANCELED] = 625, [END_UNAVAILABLE] = 609,
+    [END_INVOICED] = 314,    [END_PROCESSING] = 301, [END_CREATED] = 5,    [END_APPROVED] = 2};
 const double cancel_shares[CANCEL_STAGES] = {141, 409, 69, 6};
 
 const double item_shares[ITEMS_MOST] = {90.07, 7.62, 1.34, .51, .21, .20, .04, .02};
@@ -96,16 +96,20 @@ const double instalment_shares[INSTALMENT_VALUES][INSTALMENT_GROUPS] = {
 };
 
 const double score_by_delay[DELAYS][5] = {
-    {6.6, 2.6, 7.5, 19.6, 63.7}, {7.7, 2.6, 10.0, 21.4, 58.3}, {10.8, 4.1, 8.1, 28.4, 48.6},
+    {6.6, 2.6, 7.5, 19.6, 63.7},   {7.7, 2.6, 10.0, 21.4, 58.3}, {10.8, 4.1, 8.1, 28.4, 48.6},
     {26.7, 6.9, 10.9, 22.8, 32.7}, {60.9, 12.6, 8.0, 6.9, 11.5}, {67.1, 13.9, 13.9, 2.5, 2.5},
     {76.6, 7.8, 5.2, 2.6, 7.8},
 };
 
 const double score_by_end[ENDS][5] = {
-    [END_DELIVERED] = {6.6, 2.6, 7.5, 19.6, 63.7}, [END_SHIPPED] = {62, 8, 11, 8, 12},
-    [END_CANCELED] = {69, 7, 8, 4, 11},            [END_UNAVAILABLE] = {78, 7, 6, 3, 6},
-    [END_INVOICED] = {74, 8, 5, 5, 8},             [END_PROCESSING] = {86, 6, 3, 2, 2},
-    [END_CREATED] = {86, 6, 3, 2, 2},              [END_APPROVED] = {86, 6, 3, 2, 2},
+    [END_DELIVERED] = {6.6, 2.6, 7.5, 19.6, 63.7},
+    [END_SHIPPED] = {62, 8, 11, 8, 12},
+    [END_CANCELED] = {69, 7, 8, 4, 11},
+    [END_UNAVAILABLE] = {78, 7, 6, 3, 6},
+    [END_INVOICED] = {74, 8, 5, 5, 8},
+    [END_PROCESSING] = {86, 6, 3, 2, 2},
+    [END_CREATED] = {86, 6, 3, 2, 2},
+    [END_APPROVED] = {86, 6, 3, 2, 2},
 };
 
 const double month_factor[12] = {1.1, 1.4, 1.25, .95, .95, .85, .8, .65, 1, 1, 1.15, 1.35};

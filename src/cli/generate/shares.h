@@ -12,7 +12,8 @@ struct state_share {
     const char *code;
     enum region region;
     double customers, sellers;
-    const char *capital, *zip; /* where the state's centre of people is, for who has no place of their own */
+    const char *capital,
+        *zip; /* where the state's centre of people is, for who has no place of their own */
     double lat, lng;
 };
 
@@ -31,8 +32,17 @@ size_t state_find(const char *code);
 size_t category_find(const char *name);
 
 /* Ends of orders, and of canceled ones the moment. */
-enum order_end { END_DELIVERED, END_SHIPPED, END_CANCELED, END_UNAVAILABLE, END_INVOICED, END_PROCESSING,
-                 END_CREATED, END_APPROVED, ENDS };
+enum order_end {
+    END_DELIVERED,
+    END_SHIPPED,
+    END_CANCELED,
+    END_UNAVAILABLE,
+    END_INVOICED,
+    END_PROCESSING,
+    END_CREATED,
+    END_APPROVED,
+    ENDS
+};
 extern const double end_shares[ENDS];
 enum cancel_stage { CANCEL_EARLY, CANCEL_APPROVED, CANCEL_SHIPPED, CANCEL_DELIVERED, CANCEL_STAGES };
 extern const double cancel_shares[CANCEL_STAGES];

@@ -32,7 +32,9 @@ void shop_places_default(struct shop *s)
         const struct state_share *state = &state_shares[i];
         MEM_GROW(s->places, s->place_count, s->place_cap);
         struct place *p = &s->places[s->place_count++];
-        *p = (struct place){.state = (uint8_t)i, .city = mem_text(state->capital), .lat = (float)state->lat,
+        *p = (struct place){.state = (uint8_t)i,
+                            .city = mem_text(state->capital),
+                            .lat = (float)state->lat,
                             .lng = (float)state->lng};
         memcpy(p->zip, state->zip, sizeof p->zip);
     }

@@ -14,7 +14,8 @@ static void put_key(struct buf *key, struct slice zip, struct slice state)
     buf_put_slice(key, state);
 }
 
-static uint32_t add_place(struct shop *s, struct map *known, const struct pg_rows *rows, int row, struct buf *key)
+static uint32_t add_place(struct shop *s, struct map *known, const struct pg_rows *rows, int row,
+                          struct buf *key)
 {
     struct slice zip = pg_slice(rows, row, 0), state = pg_slice(rows, row, 1);
     put_key(key, zip, state);
@@ -22,7 +23,8 @@ static uint32_t add_place(struct shop *s, struct map *known, const struct pg_row
     if (*at) return (uint32_t)((uintptr_t)*at - 1);
     MEM_GROW(s->places, s->place_count, s->place_cap);
     struct place *p = &s->places[s->place_count];
-    *p = (struct place){.state = (uint8_t)state_find(pg_text(rows, row, 1)), .city = mem_text(pg_text(rows, row, 2))};
+    *p = (struct place){.state = (uint8_t)state_find(pg_text(rows, row, 1)),
+                        .city = mem_text(pg_text(rows, row, 2))};
     memcpy(p->zip, zip.data, zip.len < 5 ? zip.len : 5);
     const char *lat = pg_text(rows, row, 3), *lng = pg_text(rows, row, 4);
     p->lat = lat ? (float)strtod(lat, NULL) : (float)state_shares[p->state].lat;
@@ -40,18 +42,21 @@ static const char places_sql[] =
     " GROUP BY 1, 2 ORDER BY 1, 2";
 static const char sellers_sql[] =
     "SELECT seller_zip_code_prefix, seller_state, seller_city, NULL, NULL, seller_id"
-    " FROM sellers s LEFT JOIN (SELECT seller_id, count(*) AS n FROM order_items GROUP BY 1) i USING (seller_id)"
+    " FROM sellers s LEFT JOIN (SELECT seller_id, count(*) AS n FROM order_items GROUP BY 1) i USING "
+    "(seller_id)"
     " ORDER BY coalesce(n, 0) DESC, seller_id COLLATE \"C\"";
 /* The seller and the price of the last sale. */
 static const char products_sql[] =
     "SELECT product_id, product_category_name, coalesce(product_weight_g, 0),"
-    " coalesce(product_length_cm, 16)::bigint * coalesce(product_height_cm, 2) * coalesce(product_width_cm, 11),"
+    " coalesce(product_length_cm, 16)::bigint * coalesce(product_height_cm, 2) * "
+    "coalesce(product_width_cm, 11),"
     " l.seller_id, (l.price * 100)::bigint"
     " FROM products p"
     " LEFT JOIN (SELECT product_id, count(*) AS n FROM order_items GROUP BY 1) i USING (product_id)"
     " LEFT JOIN (SELECT DISTINCT ON (product_id) product_id, seller_id, price FROM order_items"
     "            WHERE price BETWEEN 0.01 AND 10000"
-    "            ORDER BY product_id, shipping_limit_date DESC, order_id, order_item_id) l USING (product_id)"
+    "            ORDER BY product_id, shipping_limit_date DESC, order_id, order_item_id) l USING "
+    "(product_id)"
     " WHERE length(product_id) = 32 ORDER BY coalesce(n, 0) DESC, product_id COLLATE \"C\"";
 static const char persons_sql[] =
     "SELECT customer_zip_code_prefix, customer_state, customer_city, NULL, NULL, customer_unique_id"
@@ -75,7 +80,8 @@ static bool read_places(struct shop *s, struct pg *pg, struct map *known, struct
     return ok;
 }
 
-static bool read_sellers(struct shop *s, struct pg *pg, struct map *known, struct map *ids, struct error *err)
+static bool read_sellers(struct shop *s, struct pg *pg, struct map *known, struct map *ids,
+                         struct error *err)
 {
     struct pg_rows rows;
     struct buf key = {0};

@@ -5,22 +5,42 @@
 enum { MESSAGE_CHARS = 208 };
 
 static const char *const bad[] = {
-    "Não recebi o produto", "Produto veio com defeito", "O prazo de entrega não foi cumprido",
-    "Recebi o produto errado", "Comprei dois e só veio um", "Já entrei em contato e ninguém responde",
-    "Péssimo atendimento, não recomendo", "A embalagem chegou aberta", "Quero meu dinheiro de volta",
-    "O atraso foi muito grande", "Até agora nada da minha encomenda", "Faltou uma peça na caixa",
+    "Não recebi o produto",
+    "Produto veio com defeito",
+    "O prazo de entrega não foi cumprido",
+    "Recebi o produto errado",
+    "Comprei dois e só veio um",
+    "Já entrei em contato e ninguém responde",
+    "Péssimo atendimento, não recomendo",
+    "A embalagem chegou aberta",
+    "Quero meu dinheiro de volta",
+    "O atraso foi muito grande",
+    "Até agora nada da minha encomenda",
+    "Faltou uma peça na caixa",
 };
 static const char *const middling[] = {
-    "Produto bom, mas a entrega demorou", "Veio um pouco diferente da foto", "Qualidade razoável pelo preço",
-    "Esperava mais do acabamento", "Chegou no prazo, porém a caixa amassada", "A cor não é igual à do anúncio",
+    "Produto bom, mas a entrega demorou",      "Veio um pouco diferente da foto",
+    "Qualidade razoável pelo preço",           "Esperava mais do acabamento",
+    "Chegou no prazo, porém a caixa amassada", "A cor não é igual à do anúncio",
 };
 static const char *const good[] = {
-    "Muito bom, recomendo", "Chegou antes do prazo", "Produto excelente, ótima qualidade", "Adorei!",
-    "Tudo certo com a entrega", "Super recomendo a loja", "Produto conforme o anúncio", "Entrega rápida e bem embalado",
-    "Ótimo custo-benefício", "Minha mãe amou o presente", "Parabéns pela agilidade", "Nota 10 👏",
+    "Muito bom, recomendo",
+    "Chegou antes do prazo",
+    "Produto excelente, ótima qualidade",
+    "Adorei!",
+    "Tudo certo com a entrega",
+    "Super recomendo a loja",
+    "Produto conforme o anúncio",
+    "Entrega rápida e bem embalado",
+    "Ótimo custo-benefício",
+    "Minha mãe amou o presente",
+    "Parabéns pela agilidade",
+    "Nota 10 👏",
 };
-static const char *const bad_titles[] = {"Não recomendo", "Não recebi", "Péssimo", "Produto errado", "Atraso"};
-static const char *const good_titles[] = {"Recomendo", "Excelente", "Muito bom", "Ótimo", "super recomendo", "10"};
+static const char *const bad_titles[] = {"Não recomendo", "Não recebi", "Péssimo", "Produto errado",
+                                         "Atraso"};
+static const char *const good_titles[] = {"Recomendo", "Excelente",       "Muito bom",
+                                          "Ótimo",     "super recomendo", "10"};
 
 #define COUNT(array) (uint32_t)(sizeof(array) / sizeof *(array))
 
