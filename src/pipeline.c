@@ -156,7 +156,9 @@ static bool start_runner(struct pipeline *p, int index, struct error *err)
     return true;
 }
 
-/* The lower stages open before the upper ones start: refine needs bronze's table, capture its position. */
+/* The lower stages open before the upper ones start: refine needs bronze's table, capture its position.
+ * Capture's first try tells whether the source is set up: what the user must change ends the start; a
+ * server that does not answer yet is tried again while the rest already works. */
 static bool wait_opened(struct pipeline *p, int index, struct error *err)
 {
     struct runner *r = &p->runners[index];
@@ -166,12 +168,13 @@ static bool wait_opened(struct pipeline *p, int index, struct error *err)
             *err = p->failure;
             return false;
         }
-        if (atomic_load(&status->restarts)) {
-            pthread_mutex_lock(&status->lock);
-            error_set(err, ERROR_RETRY, "%s", status->last_error);
-            pthread_mutex_unlock(&status->lock);
-            return false;
-        }
+        if (!atomic_load(&status->restarts)) continue;
+        pthread_mutex_lock(&status->lock);
+        enum error_kind kind = status->last_error_kind;
+        bool passing = kind == ERROR_RETRY && index == STAGE_CAPTURE;
+        if (!passing) error_set(err, kind, "%s", status->last_error);
+        pthread_mutex_unlock(&status->lock);
+        return passing;
     }
     return true;
 }
@@ -228,7 +231,7 @@ static bool start_stages(struct pipeline *p, struct error *err)
         if (!(p->stages & (1u << index))) continue;
         if (index == STAGE_CAPTURE && !resume_from_lake(&p->flow, p->new_epoch, err)) return false;
         if (!start_runner(p, index, err)) return false;
-        if (index != STAGE_CAPTURE && !wait_opened(p, index, err)) return false;
+        if (!wait_opened(p, index, err)) return false;
     }
     return true;
 }

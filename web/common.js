@@ -10,12 +10,13 @@ export const url = new URLSearchParams(location.search);
 export let lang = url.get('lang') || kept.get('lang') || 'vi';
 if (!words[lang]) lang = 'vi';
 export const t = (key) => words[lang][key] ?? words.en[key] ?? key;
-const locale = lang === 'vi' ? 'vi-VN' : 'en-US';
+const locale = lang === 'vi' ? 'vi-VN' : 'en-GB';
 export const num = (x, digits = 0) => new Intl.NumberFormat(locale, { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(x);
 export const money = (x, digits = 2) => 'R$ ' + num(x, digits);
-export const monthName = (iso) => new Intl.DateTimeFormat(locale, { month: 'short', year: 'numeric', timeZone: 'UTC' }).format(new Date(iso + 'T00:00:00Z'));
+export const monthName = (iso) => (lang === 'vi' ? `thg ${Number(iso.slice(5, 7))} ${iso.slice(0, 4)}` : new Intl.DateTimeFormat(locale, { month: 'short', year: 'numeric', timeZone: 'UTC' }).format(new Date(iso + 'T00:00:00Z')));
+export const dayName = (iso) => new Intl.DateTimeFormat(locale, { day: 'numeric', month: 'numeric', year: 'numeric', timeZone: 'UTC' }).format(new Date(iso + 'T00:00:00Z'));
 export const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-export const calm = () => matchMedia('(prefers-reduced-motion: reduce)').matches;
+export const calm = () => matchMedia('(prefers-reduced-motion: reduce)').matches || document.hidden;
 
 // Makes an element; text is always text, never markup.
 export function el(tag, attrs = {}, ...children) {
@@ -33,10 +34,17 @@ export function fill(target, ...children) { target.replaceChildren(...children.f
 
 export async function get(path, options) {
   const answer = await fetch(path, options);
+  if (answer.status === 401) throw Object.assign(new Error(t('denied')), { denied: true, answered: true });
   const body = await answer.json();
-  if (!answer.ok) throw new Error(body.error || answer.statusText);
+  if (!answer.ok) throw Object.assign(new Error(body.error || answer.statusText), { answered: true });
   return body;
 }
+export function lsnText(lsn) {
+  const n = BigInt(lsn);
+  return (n >> 32n).toString(16).toUpperCase() + '/' + (n & 0xffffffffn).toString(16).toUpperCase();
+}
+// A chart follows its box, not the window: a table beside it may change its height.
+export const resizing = (box, chart) => new ResizeObserver(() => box.clientWidth && chart.resize()).observe(box);
 export const post = (path) => fetch(path, { method: 'POST', headers: { 'X-Millrace': '1' } });
 
 export function span(us) {
@@ -69,6 +77,7 @@ export function header(page) {
   const item = (name, path) => el('a', { href: path + (url.get('lang') ? '?lang=' + lang : ''), 'aria-current': name === page ? 'page' : null }, t(name));
   const pause = el('button', { class: 'btn', 'aria-label': t('pause'), onclick: () => {
     state.paused = !state.paused;
+    if (state.paused) disconnect(); else { state.heard = Date.now(); connect(); dispatchEvent(new Event('retry')); }
     pause.textContent = state.paused ? '▶' : '❚❚';
     pause.setAttribute('aria-label', t(state.paused ? 'resume' : 'pause'));
     showFreshness();
@@ -84,50 +93,95 @@ export function header(page) {
   document.body.prepend(
     el('a', { class: 'skip', href: '#main' }, t('skip')),
     el('header', {}, el('div', { class: 'brand' }, wave(), 'Millrace'), el('nav', { 'aria-label': 'Millrace' }, item('executive', '/'), item('pipeline', '/pipeline')),
-      el('div', { class: 'space' }), el('div', { class: 'fresh', id: 'fresh', role: 'status' }), pause, language, theme));
+      el('div', { class: 'space' }), el('div', { class: 'fresh', id: 'fresh' }), pause, language, theme));
   setInterval(showFreshness, 500);
 }
 
-// The dot is green while the numbers are young, amber when they lag or the view is paused, red when nobody answers.
+// What is wrong, in the order in which it matters: no permission, nobody answers, an answer that failed, lag.
+const STALE_US = 2e6, BROKEN_US = 10e6, SILENT_MS = 6000;
+export function problem(error) {
+  state.problem = error;
+  if (error) console.warn(error.message);
+  showFreshness();
+}
+function trouble(lag) {
+  if (state.problem?.denied) return ['broken', t('denied'), t('reload'), () => location.reload()];
+  if (state.broken || (state.problem && !state.problem.answered)) return ['broken', t('gone'), t('retry'), () => { connect(); dispatchEvent(new Event('retry')); }];
+  if (state.problem) return ['broken', `${t('failed')}: ${state.problem.message}`, t('retry'), () => dispatchEvent(new Event('retry'))];
+  if (lag > STALE_US && !state.paused) return [lag > BROKEN_US ? 'broken' : '', t('stale').replace('{age}', span(Math.floor(lag / 1e6) * 1e6)), null];
+  return null;
+}
+let said = '';
+function showTrouble(what) {
+  const box = byId('trouble');
+  box.hidden = !what;
+  if ((what ? what[1] : '') === said) return;
+  said = what ? what[1] : '';
+  if (!what) return;
+  box.className = 'banner ' + what[0];
+  fill(box, el('span', {}, what[1]), what[2] ? el('button', { class: 'btn', onclick: what[3] }, what[2]) : null);
+}
+
+// The age of what is shown: the flow's own lag, and the time since it was last heard of. The dot is green while
+// that is small, amber when it grows or the view is paused, red when nobody answers.
 export function showFreshness() {
   const box = byId('fresh');
   if (!box || document.hidden) return;
-  const silent = Date.now() - state.heard > 6000;
-  state.broken = silent && state.heard > 0;
-  byId('gone')?.toggleAttribute('hidden', !state.broken);
-  const a = state.asOf;
-  if (!a) return;
-  const lag = a.lag_us + (state.broken ? (Date.now() - state.heard) * 1000 : 0);
-  const kind = state.broken ? 'broken' : state.paused || lag > 2e6 ? 'stale' : '';
-  const age = lag > 0 ? [t('behind') + ' ', el('b', {}, span(lag))] : [t('updated') + ' ', el('b', {}, span(Math.max(0, Date.now() - state.heard) * 1000)), ' ' + t('ago')];
-  const proof = state.check ? t('verified') + ' ' + clock(state.check.at_us) : t('notVerified');
+  const silentMs = Date.now() - state.heard, a = state.asOf;
+  state.broken = !state.paused && state.heard > 0 && silentMs > SILENT_MS;
+  const lag = a ? a.lag_us : 0;
+  showTrouble(trouble(lag));
+  if (!a) { fill(box, el('i', { class: 'dot stale' }), el('span', {}, t('connecting'))); return; }
+  const kind = state.broken || state.problem || lag > BROKEN_US ? 'broken' : state.paused || lag > STALE_US ? 'stale' : '';
+  const [before, after] = t('updated').split('{age}'), age = [before, el('b', {}, span(Math.max(1e5, lag + silentMs * 1000))), after];
+  const c = state.check, proof = !c || c.error ? t('notVerified') : t(c.equal ? 'verified' : 'verifiedDiffers').replace('{time}', clock(c.at_us).slice(0, 5));
   fill(box, el('i', { class: 'dot ' + kind }), el('span', {}, ...(state.paused ? [t('paused')] : age), el('span', { class: 'wide' }, ` · LSN ${a.lsn} · ${proof}`)));
 }
 
-// Calls onEvent for every message; the browser reconnects by itself.
-export function listen(onEvent) {
-  const source = new EventSource('/api/live');
+// The stream of live updates. It is closed while the page is hidden or paused, and opened again with growing
+// pauses when it breaks; the first message after that holds all that is new.
+let source = null, onMessage = null, retryMs = 1000, timer = 0;
+function disconnect() {
+  clearTimeout(timer);
+  source?.close();
+  source = null;
+}
+function connect() {
+  disconnect();
+  if (document.hidden || state.paused) return;
+  source = new EventSource('/api/live');
   source.onmessage = (message) => {
-    const event = JSON.parse(message.data);
+    state.asOf = JSON.parse(message.data);
     state.heard = Date.now();
-    if (state.paused || document.hidden) return;
-    state.asOf = event;
-    onEvent(event);
+    retryMs = 1000;
+    if (state.problem && !state.problem.answered) { state.problem = null; dispatchEvent(new Event('retry')); }
+    showFreshness();
+    onMessage(state.asOf);
+  };
+  source.onerror = () => {
+    disconnect();
+    timer = setTimeout(connect, retryMs);
+    retryMs = Math.min(2 * retryMs, 10000);
   };
 }
+export function listen(onEvent) {
+  onMessage = onEvent;
+  document.addEventListener('visibilitychange', () => (document.hidden ? disconnect() : connect()));
+  connect();
+}
 export async function loadCheck() {
-  try { state.check = await get('/api/check'); if (state.check?.error || state.check?.equal === false) state.check = null; } catch { state.check = null; }
+  try { state.check = await get('/api/check'); } catch { /* the stream says when nobody answers */ }
 }
 
 // Counts a figure to its new value in 300 ms.
 export function tick(node, to, format) {
-  const from = node.dataset.value === undefined ? to : Number(node.dataset.value);
-  node.dataset.value = to;
-  if (from === to || calm()) { node.textContent = format(to); return; }
+  const from = node.value ?? to;
+  node.value = to;
+  if (from === to || to === null || calm()) { node.textContent = format(to); return; }
   const start = performance.now();
   const step = (now) => {
     const part = Math.min(1, (now - start) / 300);
-    node.textContent = format(from + (to - from) * part);
+    node.textContent = format(part < 1 ? from + (to - from) * part : to);
     if (part < 1) requestAnimationFrame(step);
   };
   requestAnimationFrame(step);
@@ -139,19 +193,23 @@ export function dialog(title, ...content) {
   box.addEventListener('click', (e) => { if (e.target === box) box.close(); });
   document.body.append(box);
   box.showModal();
+  return box;
 }
 
 // A switch between a chart and the table behind it.
 export function tableSwitch(button, chart, table) {
   button.textContent = t('table');
+  button.setAttribute('aria-expanded', 'false');
   button.addEventListener('click', () => {
     const show = table.hidden;
     table.hidden = !show; chart.hidden = show;
     button.textContent = t(show ? 'chart' : 'table');
-    if (!show) dispatchEvent(new Event('resize'));
+    button.setAttribute('aria-expanded', String(show));
+    dispatchEvent(new Event('themechange')); /* draws what was hidden */
   });
 }
-export function makeTable(heads, rows) {
-  return el('table', {}, el('thead', {}, el('tr', {}, ...heads.map((h, i) => el('th', { class: i ? 'n' : '', scope: 'col' }, h)))),
-    el('tbody', {}, ...rows.map((r) => el('tr', {}, ...r.map((c, i) => el('td', { class: i ? 'n' : '' }, c))))));
+// Columns from `left` on are numbers and stand right.
+export function makeTable(heads, rows, left = 1) {
+  return el('table', {}, el('thead', {}, el('tr', {}, ...heads.map((h, i) => el('th', { class: i >= left ? 'n' : '', scope: 'col' }, h)))),
+    el('tbody', {}, ...rows.map((r) => el('tr', {}, ...r.map((c, i) => el('td', { class: i >= left ? 'n' : '' }, c))))));
 }

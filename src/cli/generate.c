@@ -175,18 +175,16 @@ static int run_generate(struct cli *cli)
 
 const struct command command_generate = {
     .name = "generate",
-    .summary = "Play a live shop: purchases now, and what follows from them, until Ctrl-C\n"
-               "The same seed and database give the same orders. An empty shop gets a catalogue first.",
+    .summary =
+        "Play a live shop: purchases now, and what follows from them, until Ctrl-C\n"
+        "The same seed and database give the same orders. An empty shop gets a catalogue first.\n"
+        "With --speed 1440 a day passes in a minute: a parcel of ten days arrives after ten minutes.",
     .usage = "generate [--rate N] [--speed X] [--orders N] [--seed S] [--faults]",
     .example = "millrace generate --rate 5 --speed 1440 --source postgres://shop@localhost/shop",
     .options = {{"rate", "N", "orders per second, fractions allowed (default 2)"},
-                {"speed", "X",
-                 "what follows comes X times sooner than in life (default 1440: a day in a minute); "
-                 "the times written are those of life"},
+                {"speed", "X", "what follows comes X times sooner than the times it writes (default 1440)"},
                 {"orders", "N", "stop after so many orders"},
                 {"seed", "S", "number that the orders are drawn from (default: a new one, printed)"},
-                {"faults", NULL,
-                 "also what a calm shop does not do: duplicates, states out of order, keys that "
-                 "change, large transactions, storms on one row, values out of range, rollbacks"}},
+                {"faults", NULL, "also duplicates, changed keys, storms, wrong values, rollbacks"}},
     .run = run_generate,
 };

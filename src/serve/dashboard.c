@@ -10,11 +10,28 @@ struct part {
     const char *member, *query;
 };
 
-static const struct part all_parts[] = {{"kpi", "kpi"},       {"days", "days"},     {"months", "months"},
-                                        {"categories", "categories"}, {"states", "states"}, {"bounds", "bounds"},
+/* The page sums the days up itself: tiles, months and their comparison need no statements of their own. */
+static const struct part all_parts[] = {{"days", "days"},
+                                        {"categories", "categories"},
+                                        {"states", "states"},
+                                        {"bounds", "bounds"},
                                         {"recent", "recent"}};
 /* of the period that is compared with, only what is drawn beside the other */
-static const struct part compared_parts[] = {{"kpi", "kpi"}, {"months", "months"}};
+static const struct part compared_parts[] = {{"days", "days"}};
+static const struct part bounds_parts[] = {{"bounds", "bounds"}}; /* for the first question, which days there are */
+static const struct part order_parts[] = {{"orders", "orders"}};
+
+struct parts {
+    const char *name;
+    const struct part *items;
+    size_t count;
+    bool kept; /* in the cache: what every viewer asks */
+};
+
+static const struct parts pages[] = {{"", all_parts, sizeof all_parts / sizeof *all_parts, true},
+                                     {"compare", compared_parts, 1, true},
+                                     {"bounds", bounds_parts, 1, false},
+                                     {"orders", order_parts, 1, false}};
 
 enum { PARAMS = 5 };
 
@@ -61,8 +78,12 @@ static char *make_key(const struct http_request *r, const struct engine_param *p
 static bool from_cache(struct serve *s, const char *key, struct buf *json)
 {
     pthread_mutex_lock(&s->lock);
-    bool hit = s->cache_key && strcmp(s->cache_key, key) == 0;
-    if (hit) buf_put_slice(json, buf_slice(&s->cache));
+    bool hit = false;
+    for (size_t i = 0; i < CACHED_MAX && !hit; i++) {
+        struct cached *c = &s->cache[i];
+        hit = c->key && strcmp(c->key, key) == 0;
+        if (hit) buf_put_slice(json, buf_slice(&c->answer));
+    }
     pthread_mutex_unlock(&s->lock);
     return hit;
 }
@@ -70,11 +91,19 @@ static bool from_cache(struct serve *s, const char *key, struct buf *json)
 static void into_cache(struct serve *s, char *key, const struct buf *json)
 {
     pthread_mutex_lock(&s->lock);
-    mem_free(s->cache_key);
-    s->cache_key = key;
-    buf_clear(&s->cache);
-    buf_put_slice(&s->cache, buf_slice(json));
+    struct cached *c = &s->cache[s->cache_next++ % CACHED_MAX];
+    mem_free(c->key);
+    c->key = key;
+    buf_clear(&c->answer);
+    buf_put_slice(&c->answer, buf_slice(json));
     pthread_mutex_unlock(&s->lock);
+}
+
+static const struct parts *find_parts(const char *name)
+{
+    for (size_t i = 0; i < sizeof pages / sizeof *pages; i++)
+        if (strcmp(pages[i].name, name) == 0) return &pages[i];
+    return NULL;
 }
 
 enum MHD_Result dashboard_answer(struct http_request *r)
@@ -88,19 +117,19 @@ enum MHD_Result dashboard_answer(struct http_request *r)
         mem_free(key);
         return http_answer_json(r, 200, &json);
     }
-    bool compared = strcmp(http_param(r, "part"), "compare") == 0;
+    const struct parts *page = find_parts(http_param(r, "part"));
+    bool ok = page || error_set(&err, ERROR_DATA, "there is no part '%s'", http_param(r, "part"));
     buf_put_char(&json, '{');
     serve_put_as_of(r->serve->flow, &json);
-    bool ok = compared ? put_parts(r->serve, compared_parts, sizeof compared_parts / sizeof *compared_parts, params, &json, &err)
-                       : put_parts(r->serve, all_parts, sizeof all_parts / sizeof *all_parts, params, &json, &err);
+    ok = ok && put_parts(r->serve, page->items, page->count, params, &json, &err);
     buf_put_char(&json, '}');
     if (!ok) {
         mem_free(key);
         buf_free(&json);
         return http_answer_error(r, &err);
     }
-    if (compared) mem_free(key);
-    else into_cache(r->serve, key, &json);
+    if (page->kept) into_cache(r->serve, key, &json);
+    else mem_free(key);
     return http_answer_json(r, 200, &json);
 }
 

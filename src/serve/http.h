@@ -14,14 +14,21 @@
 struct checks;
 struct live;
 
+enum { CACHED_MAX = 16 };
+
+struct cached {
+    char *key; /* position and question; NULL: empty */
+    struct buf answer;
+};
+
 struct serve {
     struct flow *flow;
     struct MHD_Daemon *daemon;
     struct clickhouse_server *clickhouse;
-    pthread_mutex_t lock;       /* protects conn, cache */
+    pthread_mutex_t lock;       /* protects conn, cache, cache_next */
     struct engine_conn *conn;   /* for the pages; one statement at a time */
-    struct buf cache;           /* the newest dashboard answer */
-    char *cache_key;
+    struct cached cache[CACHED_MAX]; /* the newest dashboard answers */
+    size_t cache_next;
     struct live *live;
     struct checks *checks;
 };

@@ -299,8 +299,10 @@ void serve_stop(struct serve *s)
     if (s->checks) checks_close(s->checks);
     clickhouse_stop(s->clickhouse);
     if (s->conn) engine_disconnect(s->conn);
-    buf_free(&s->cache);
-    mem_free(s->cache_key);
+    for (size_t i = 0; i < CACHED_MAX; i++) {
+        mem_free(s->cache[i].key);
+        buf_free(&s->cache[i].answer);
+    }
     pthread_mutex_destroy(&s->lock);
     mem_free(s);
 }

@@ -24,6 +24,7 @@ void stage_failed(struct stage_status *s, const struct error *err)
     pthread_mutex_lock(&s->lock);
     snprintf(s->last_error, sizeof s->last_error, "%.*s", (int)sizeof s->last_error - 1, err->text);
     s->last_error_us = clock_wall_us();
+    s->last_error_kind = err->kind;
     pthread_mutex_unlock(&s->lock);
 }
 

@@ -32,6 +32,7 @@ struct stage_status {
     char state[64];             /* "copying orders 43 %", "streaming", "waiting for PostgreSQL" */
     char last_error[512];
     int64_t last_error_us;      /* wall time; 0: none since start */
+    enum error_kind last_error_kind;
     _Atomic int64_t rows, batches, busy_us, last_commit_us, restarts, lag_us;
 };
 

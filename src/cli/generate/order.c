@@ -8,6 +8,9 @@
 #define DAY_US (24 * HOUR_US)
 #define SECOND_US INT64_C(1000000)
 
+/* Cents, as published; a price that wanders stays within. */
+#define PRICE_LEAST 85
+#define PRICE_MOST 673500
 /* Shares of orders. */
 #define SAME_PRODUCT 0.67 /* of those with several items */
 #define SAME_SELLER 0.62  /* of those with several products */
@@ -52,8 +55,10 @@ static void put_item(struct order *o, struct shop *shop, struct random *r, uint3
 {
     struct product *p = &shop->products[product];
     double km = shop_distance_km(shop, shop->sellers[p->seller].place, o->person.place);
-    if (random_chance(r, OTHER_PRICE))
-        p->price_cents = (int64_t)((double)p->price_cents * random_between(r, .85, 1.18)) + 1;
+    if (random_chance(r, OTHER_PRICE)) {
+        double cents = (double)p->price_cents * random_between(r, .86, 1.16);
+        p->price_cents = (int64_t)fmin(fmax(cents, PRICE_LEAST), PRICE_MOST);
+    }
     o->basket->items[o->item_count++] = (struct order_item){.product = product,
                                                             .seller = p->seller,
                                                             .price_cents = p->price_cents,

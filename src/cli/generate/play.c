@@ -123,7 +123,7 @@ static void put_product_edit(struct play *p, struct buf *sql)
             buf_put_text(sql, "NULL");
         break;
     case 1:
-        product->weight_g = (int32_t)(product->weight_g * random_between(r, .8, 1.25)) + 1;
+        product->weight_g = (int32_t)fmin(product->weight_g * random_between(r, .8, 1.25) + 1, 40000);
         buf_printf(sql, "UPDATE products SET product_weight_g = %d", product->weight_g);
         break;
     default: /* a new price shows in the next sale; the page is written again with it */

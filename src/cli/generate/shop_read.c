@@ -151,6 +151,8 @@ bool shop_read(struct shop *s, struct pg *pg, struct error *err)
               read_products(s, pg, &sellers, err) && read_persons(s, pg, &known, err);
     map_free(&known, NULL);
     map_free(&sellers, NULL);
+    if (!ok && strstr(err->text, "42P01"))
+        return error_wrap(err, "the shop has no tables; make them with millrace load --create");
     if (!ok) return error_wrap(err, "reading the shop");
     shop_places_default(s);
     shop_index(s);

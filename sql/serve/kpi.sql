@@ -1,4 +1,0 @@
-SELECT sum(total_amount) AS revenue, uniqExact(order_id) AS orders, count() AS items,
-       uniqExactIf(order_id, is_eligible) AS eligible,
-       uniqExactIf(order_id, is_eligible AND NOT is_late) AS on_time
-  FROM base
