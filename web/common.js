@@ -48,7 +48,7 @@ export const resizing = (box, chart) => new ResizeObserver(() => box.clientWidth
 export const post = (path) => fetch(path, { method: 'POST', headers: { 'X-Millrace': '1' } });
 
 export function span(us) {
-  const s = Math.max(0, us / 1e6);
+  const s = Math.max(0.1, us / 1e6);
   if (s < 60) return num(s, s < 10 ? 1 : 0) + ' ' + t('seconds');
   if (s < 3600) return num(s / 60) + ' ' + t('minutes');
   return num(s / 3600, 1) + ' ' + t('hours');

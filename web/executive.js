@@ -95,11 +95,15 @@ addEventListener('load', load);
 loadCheck().then(() => shown && footer());
 setInterval(() => loadCheck().then(() => shown && footer()), 30000);
 let position = -1, due = 0, waiting = 0;
-// A new position is asked for at most once a second, the last one always.
+// A new position is asked for at most every second, and never for more than a fifth of the time; the last one always.
 listen((event) => {
   if (event.recent) showFeed(event.recent);
   if (event.position === position) return;
   position = event.position;
   clearTimeout(waiting);
-  waiting = setTimeout(() => { due = Date.now() + 1000; load(); }, Math.max(0, due - Date.now()));
+  waiting = setTimeout(async () => {
+    const started = Date.now();
+    await load();
+    due = Math.max(started + 1000, Date.now() + 4 * (Date.now() - started));
+  }, Math.max(0, due - Date.now()));
 });
