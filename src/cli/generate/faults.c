@@ -103,8 +103,7 @@ static void misfit(struct play *p, const struct recent *o)
         "UPDATE order_items SET price = 29.90 WHERE order_id = '%s'",
         "UPDATE order_items SET freight_value = 0.01 WHERE order_id = '%s'",
         "UPDATE order_payments SET payment_installments = 1 WHERE order_id = '%s'",
-        "UPDATE orders SET order_delivered_customer_date = order_purchase_timestamp + '9 days' WHERE "
-        "order_id = '%s'",
+        "UPDATE orders SET order_delivered_customer_date = NULL WHERE order_id = '%s'",
         "UPDATE orders SET order_approved_at = order_purchase_timestamp WHERE order_id = '%s'",
     };
     size_t i = random_below(&p->fault_random, sizeof wrong / sizeof *wrong);
