@@ -99,15 +99,14 @@ def schedule(seed, points, kills):
 
 def settings(point):
     """A point that is passed rarely is made frequent, so that the kill comes soon."""
-    rare = {"delta.checkpoint": {"MILLRACE_CHECKPOINT_COMMITS": "3"},
-            "keyed.compacted": {"MILLRACE_LIVE_FILES_MAX": "4"}}
+    rare = {"keyed.compacted": {"MILLRACE_LIVE_FILES_MAX": "4"}}
     return rare.get(point, {})
 
 
 def test_every_point_under_load(millrace, shop):
     print(f"seed {SEED}")
     shoplib.load_sample(shop, orders=200)
-    millrace.start()
+    millrace.start(env={"MILLRACE_CHECKPOINT_COMMITS": "5"})  # a property that tables keep from their creation
     millrace.caught_up()
     millrace.stop()
     load = Load(shop, SEED)
