@@ -61,7 +61,7 @@ static const char *const connection_settings[] = {
     "join_use_nulls=1",
     "aggregate_functions_null_for_empty=1",
     "optimize_trivial_count_query=0", /* count() is wrong over deletion vectors otherwise */
-    "implicit_select=0",
+    "implicit_select=0", "max_query_size=67108864",
     "output_format_decimal_trailing_zeros=1",
     "log_queries=0",
     "max_threads=2",

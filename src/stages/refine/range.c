@@ -8,8 +8,9 @@
 #include "stages/stage.h"
 
 #include <jansson.h>
+#include <stdlib.h>
 
-enum { SLICE_MAX = 0xFFFF };
+enum { SLICE_MAX = 0xFFFF, FILES_MAX = 512 }; /* their paths stand in one statement */
 
 static void take_file(struct range *r, const struct delta_file *file)
 {
@@ -39,6 +40,7 @@ static bool fits(const struct walk *w, int64_t size_bytes, int64_t rows)
 {
     if (w->limits->whole) return true;
     if (w->range->file_count == 0) return true;
+    if (w->range->file_count >= FILES_MAX) return false;
     return w->size_bytes + size_bytes <= w->limits->size_bytes && w->range->rows + rows <= w->limits->rows;
 }
 
@@ -94,46 +96,67 @@ bool range_plan(const struct delta_table *bronze, int64_t from, const struct ran
     return true;
 }
 
-static void put_select(const struct delta_table *bronze, const struct delta_file *file, struct buf *sql)
+/* One SELECT for the files of one table, from `first` on; returns how many it took. */
+static size_t put_select(const struct delta_table *bronze, const struct range *range, size_t first, struct buf *sql)
 {
     const struct columns *c = change_columns();
+    const char *table = range->files[first].partition ? range->files[first].partition : "";
+    struct buf paths = {0}, structure = {0};
+    size_t n = 0;
+    buf_printf(&paths, "%s/{", delta_folder(bronze)); /* a path that begins with a brace is not absolute */
+    for (; first + n < range->file_count; n++) {
+        const struct delta_file *file = &range->files[first + n];
+        if (strcmp(file->partition ? file->partition : "", table) != 0) break;
+        buf_printf(&paths, "%s%s", n ? "," : "", file->path);
+    }
+    buf_put_char(&paths, '}');
     buf_put_text(sql, "SELECT ");
-    buf_put_sql_text(sql, slice_of(file->partition ? file->partition : ""));
+    buf_put_sql_text(sql, slice_of(table));
     buf_put_text(sql, " AS `table`");
     for (size_t i = 1; i < c->count; i++) {
         buf_put_text(sql, ", ");
         buf_put_sql_name(sql, c->items[i].name);
     }
     buf_put_text(sql, " FROM file(");
-    struct buf path = {0};
-    buf_printf(&path, "%s/%s", delta_folder(bronze), file->path);
-    buf_put_sql_text(sql, buf_slice(&path));
-    buf_free(&path);
+    buf_put_sql_text(sql, buf_slice(&paths));
     buf_put_text(sql, ", 'Parquet', ");
     struct columns stored = {.items = c->items + 1, .count = c->count - 1};
-    struct buf structure = {0};
     columns_clickhouse(&stored, &structure);
     buf_put_sql_text(sql, buf_slice(&structure));
-    buf_free(&structure);
     buf_put_char(sql, ')');
+    buf_free(&paths);
+    buf_free(&structure);
+    return n;
 }
 
-bool range_read(const struct delta_table *bronze, struct engine_conn *conn, const struct range *range,
+static int by_table(const void *a, const void *b)
+{
+    const struct delta_file *x = a, *y = b;
+    return strcmp(x->partition ? x->partition : "", y->partition ? y->partition : "");
+}
+
+bool range_read(const struct delta_table *bronze, struct engine_conn *conn, struct range *range,
                 struct engine_result *rows, struct error *err)
 {
     *rows = (struct engine_result){0};
     if (range->file_count == 0) return true;
     struct buf sql = {0};
+    qsort(range->files, range->file_count, sizeof *range->files, by_table);
     buf_put_text(&sql, "SELECT * FROM (");
-    for (size_t i = 0; i < range->file_count; i++) {
+    for (size_t i = 0; i < range->file_count;) {
         if (i) buf_put_text(&sql, " UNION ALL ");
-        put_select(bronze, &range->files[i], &sql);
+        i += put_select(bronze, range, i, &sql);
     }
     /* rows of a copy share lsn and ordinal; its brackets and its schema go around them */
     buf_put_text(&sql, ") ORDER BY `table`, epoch, lsn, ordinal, transform(op, ['B', 'S', 'E'], [0, 1, 3], 2)"
                        " SETTINGS max_threads=2");
     bool ok = engine_query(conn, buf_text(&sql), "RowBinary", NULL, 0, rows, err);
     buf_free(&sql);
+    if (ok && rows->result_rows != (uint64_t)range->rows) { /* a file that is not found gives no error */
+        ok = error_set(err, ERROR_RETRY, "%llu rows came instead of %lld", (unsigned long long)rows->result_rows,
+                       (long long)range->rows);
+        engine_result_free(rows);
+    }
     return ok || error_wrap(err, "refine: reading %zu files of bronze up to version %lld", range->file_count,
                             (long long)range->version);
 }

@@ -25,8 +25,9 @@ struct range_limits {
 /* Plans the range after `from`; range->from == range->to when there is nothing. */
 bool range_plan(const struct delta_table *bronze, int64_t from, const struct range_limits *limits,
                 struct range *range, struct error *err) MUST_CHECK;
-/* Reads its rows (RowBinary of change_columns), in order (epoch, lsn, ordinal) within each table. */
-bool range_read(const struct delta_table *bronze, struct engine_conn *conn, const struct range *range,
+/* Reads its rows (RowBinary of change_columns), in order (epoch, lsn, ordinal) within each table. Its files
+ * are in order of tables afterwards. */
+bool range_read(const struct delta_table *bronze, struct engine_conn *conn, struct range *range,
                 struct engine_result *rows, struct error *err) MUST_CHECK;
 void range_free(struct range *range);
 

@@ -312,7 +312,7 @@ static bool finish_range(struct refine *r, const struct range *range, struct err
     return show_views(r, err);
 }
 
-static bool take_range(struct refine *r, const struct range *range, struct error *err)
+static bool take_range(struct refine *r, struct range *range, struct error *err)
 {
     int64_t start_us = clock_mono_us();
     struct engine_result rows;
