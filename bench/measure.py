@@ -91,6 +91,8 @@ def shop(orders=None):
     finally:
         if program:
             program.kill()
+            if os.environ.get("BENCH_LOG") and program.log.exists():
+                shutil.copy(program.log, os.environ["BENCH_LOG"])
         server.stop("immediate")
         shutil.rmtree(folder, ignore_errors=True)
 
