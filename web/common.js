@@ -71,17 +71,18 @@ const wave = () => {
   return svg;
 };
 
-export const state = { paused: false, asOf: null, heard: 0, check: undefined, broken: false };
+// paused=1 in the address: a still page, for printing and pictures.
+export const state = { paused: url.get('paused') === '1', asOf: null, heard: 0, check: undefined, broken: false };
 
 export function header(page) {
   const item = (name, path) => el('a', { href: path + (url.get('lang') ? '?lang=' + lang : ''), 'aria-current': name === page ? 'page' : null }, t(name));
-  const pause = el('button', { class: 'btn', 'aria-label': t('pause'), onclick: () => {
+  const pause = el('button', { class: 'btn', 'aria-label': t(state.paused ? 'resume' : 'pause'), onclick: () => {
     state.paused = !state.paused;
     if (state.paused) disconnect(); else { state.heard = Date.now(); connect(); dispatchEvent(new Event('retry')); }
     pause.textContent = state.paused ? '▶' : '❚❚';
     pause.setAttribute('aria-label', t(state.paused ? 'resume' : 'pause'));
     showFreshness();
-  } }, '❚❚');
+  } }, state.paused ? '▶' : '❚❚');
   const other = lang === 'vi' ? 'en' : 'vi';
   const language = el('button', { class: 'btn', 'aria-label': t('language') + ': ' + other.toUpperCase(), onclick: () => {
     kept.set('lang', other); url.set('lang', other); location.search = url.toString();

@@ -52,6 +52,7 @@ async function ask() {
   const period = range(), other = comparedRange(period);
   const [data, earlier] = await Promise.all([get(question(period)), other ? get(question(other, 'compare')) : null]);
   setBounds(data.bounds[0]);
+  state.asOf ??= data;
   shown = { ...data, period, grain: grain(period) };
   base = earlier && { ...earlier, period: other };
   draw();

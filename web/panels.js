@@ -165,7 +165,7 @@ export function showStates(data, pick) {
 /* ---- new orders ---- */
 
 const seen = new Set(), arrivals = [], started = Date.now();
-const payment = (o) => (o.payment_type === 'credit_card' && o.payment_installments > 0 ? t('card').replace('{n}', o.payment_installments) : t(o.payment_type || 'not_defined'));
+const payment = (o) => (o.payment_type === 'credit_card' && o.payment_installments > 0 ? t(o.payment_installments > 1 ? 'cards' : 'card').replace('{n}', o.payment_installments) : t(o.payment_type || 'not_defined'));
 // Today's by their time; the others by their day too, as old data has no today.
 const whenText = (at) => (at.slice(0, 10) === bounds?.last_day ? at.slice(11, 19) : `${Number(at.slice(8, 10))}/${Number(at.slice(5, 7))} ${at.slice(11, 16)}`);
 export function showFeed(orders) {

@@ -150,7 +150,7 @@ function draw() {
 }
 let loading = false;
 async function load() {
-  if (loading || document.hidden || state.paused) return;
+  if (loading || document.hidden || (state.paused && last)) return;
   loading = true;
   try {
     last = await get('/api/pipeline');

@@ -2,7 +2,8 @@
  * moved, the newest orders are read once and every listener gets the same text. A listener that was away
  * gets the newest text at once: it holds all that is needed, nothing is replayed.
  *
- *   event: data: {"position":..,"lsn":"..","commit_us":..,"lag_us":..,"recent":[..]} */
+ *   id: <position>
+ *   data: {"position":..,"lsn":"..","commit_us":..,"lag_us":..,"recent":[..]} */
 #include "serve/http.h"
 
 #include "base/clock.h"
@@ -25,7 +26,7 @@ static void publish(struct live *l, const struct buf *recent)
 {
     pthread_mutex_lock(&l->lock);
     buf_clear(&l->text);
-    buf_put_text(&l->text, "data: {");
+    buf_printf(&l->text, "id: %lld\ndata: {", (long long)atomic_load(&l->serve->flow->warehouse_position));
     serve_put_as_of(l->serve->flow, &l->text);
     if (recent) {
         buf_put_text(&l->text, ",\"recent\":");
