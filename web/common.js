@@ -209,6 +209,8 @@ export function tableSwitch(button, chart, table) {
     dispatchEvent(new Event('themechange')); /* draws what was hidden */
   });
 }
+// A name that may break after its dots and underscores.
+export const soft = (name) => { const e = el('span'); for (const part of name.split(/(?<=[._])/)) e.append(part, el('wbr')); return e; };
 // Columns from `left` on are numbers and stand right.
 export function makeTable(heads, rows, left = 1) {
   return el('table', {}, el('thead', {}, el('tr', {}, ...heads.map((h, i) => el('th', { class: i >= left ? 'n' : '', scope: 'col' }, h)))),

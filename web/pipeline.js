@@ -1,5 +1,5 @@
 // The pipeline page: each hop's position, lag, rate and last error; latency; proof; tables; quarantine; log.
-import { t, num, css, el, byId, fill, get, post, span, clock, header, listen, state, dialog, tableSwitch, makeTable, showFreshness, problem, lsnText, resizing } from './common.js';
+import { t, num, css, el, byId, fill, get, post, span, clock, header, listen, state, dialog, tableSwitch, makeTable, showFreshness, problem, lsnText, resizing, soft } from './common.js';
 
 const TARGET_MS = 1000, RECENT_US = 300e6, LOG_ROWS = 100;
 let last = null, chart = null;
@@ -82,7 +82,7 @@ function showCheck(check) {
   const sorted = [...check.lines].sort((a, b) => Number(a.equal) - Number(b.equal));
   const mark = (l) => (l.note ? el('span', { title: l.note }, '·') : l.equal ? el('span', { class: 'ok' }, '✓') : el('span', { class: 'bad', title: l.keys.join(', ') }, `✕ ${t('differs')} ${num(l.differing + l.missing + l.surplus)}`));
   fill(byId('check'), check.error ? el('p', { class: 'bad' }, t('checkFailed').replace('{text}', check.error)) : '',
-    makeTable([t('layer'), t('tableName'), t('rows'), t('equal')], sorted.map((l) => [t('layer_' + l.layer), l.table.replace('public.', ''), l.note ? '–' : num(l.rows), mark(l)]), 2));
+    makeTable([t('layer'), t('tableName'), t('rows'), t('equal')], sorted.map((l) => [t('layer_' + l.layer), soft(l.table.replace('public.', '')), l.note ? '–' : num(l.rows), mark(l)]), 2));
 }
 let checking = false;
 async function runCheck() {
@@ -102,7 +102,7 @@ const share = (x) => (x.rows + x.deleted ? num(100 * x.deleted / (x.rows + x.del
 function showTables(p) {
   byId('lakeSub').textContent = say('lakeSub', { n: num(p.tables.length), rows: num(sum(p.tables, 'rows')), files: num(sum(p.tables, 'files')) });
   fill(byId('tables'), makeTable([t('tableName'), t('version'), t('rows'), t('files'), t('deletedShare'), t('lastCommit')],
-    p.tables.map((x) => [el('button', { class: 'link', onclick: () => showTable(x) }, x.name.replace('/', '.')), num(x.version), num(x.rows), num(x.files), share(x), x.commit_ms ? clock(x.commit_ms * 1000) : '–'])));
+    p.tables.map((x) => [el('button', { class: 'link', onclick: () => showTable(x) }, soft(x.name.replace('/', '.'))), num(x.version), num(x.rows), num(x.files), share(x), x.commit_ms ? clock(x.commit_ms * 1000) : '–'])));
 }
 function showTable(x) {
   const [of, name] = x.name.split('/'), source = of === 'silver' && !name.endsWith('_history') && name !== 'quarantine' ? (name.includes('__') ? name.replace('__', '.') : 'public.' + name) : null;
@@ -121,7 +121,7 @@ function showQuarantine(p) {
   byId('replayAll').hidden = !many;
   const brief = (key) => (key.length > 28 ? key.slice(0, 28) + '…' : key);
   fill(byId('quarantine'), many ? el('table', {}, el('thead', {}, el('tr', {}, ...['tableName', 'key', 'reason'].map((h) => el('th', { scope: 'col' }, t(h))), el('th', {}))),
-    el('tbody', {}, ...p.quarantine.map((q) => el('tr', {}, el('td', {}, q.table), el('td', { class: 'wrap' }, el('code', {}, brief(q.key))), el('td', { class: 'wrap' }, q.reason), el('td', {}, el('button', { class: 'link', onclick: () => showBad(q) }, t('view'))))))) : el('p', { class: 'note' }, t('none')));
+    el('tbody', {}, ...p.quarantine.map((q) => el('tr', {}, el('td', {}, soft(q.table)), el('td', { class: 'wrap' }, el('code', {}, brief(q.key))), el('td', { class: 'wrap' }, q.reason), el('td', {}, el('button', { class: 'link', onclick: () => showBad(q) }, t('view'))))))) : el('p', { class: 'note' }, t('none')));
 }
 function showBad(q) {
   let pretty = q.image;
