@@ -109,7 +109,7 @@ def dump(url, folder):
          "--disable-background-networking", "--disable-component-update", "--disable-sync",
          f"--user-data-dir={folder}", "--virtual-time-budget=8000", "--dump-dom", url],
         capture_output=True, text=True, timeout=120, check=True)
-    return result.stdout
+    return result.stdout.replace("<wbr>", "")
 
 
 @pytest.mark.skipif(not shutil.which("chromium"), reason="no chromium")
