@@ -307,9 +307,10 @@ static bool finish_range(struct refine *r, const struct range *range, struct err
     failpoint("refine.batches");
     if (!write_batches_row(r, range, err)) return false;
     r->position = range->to;
-    if (!complete_outbox(r, err) || !gold_clear_marks(r->gold, err)) return false;
+    /* views first: who waits for this batch to show finds its new columns */
+    if (!show_views(r, err) || !complete_outbox(r, err) || !gold_clear_marks(r->gold, err)) return false;
     give_snapshot(r);
-    return show_views(r, err);
+    return true;
 }
 
 static bool take_range(struct refine *r, struct range *range, struct error *err)
