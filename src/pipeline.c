@@ -13,7 +13,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "engine/engine.h"
-#include "lake/views.h"
+#include "net/pg.h"
 #include "resume.h"
 #include "serve/serve.h"
 #include "stages/bronze/bronze.h"
@@ -301,6 +301,18 @@ bool pipeline_wait_lsn(struct pipeline *p, uint64_t lsn, int64_t timeout_us, str
     }
     atomic_store(&p->flow.wanted_lsn, 0);
     return true;
+}
+
+bool pipeline_catch_up(struct pipeline *p, int64_t timeout_us, uint64_t *lsn, struct error *err)
+{
+    struct pg *pg = NULL;
+    struct pg_rows rows = {0};
+    bool ok = pg_connect(&pg, p->flow.config->source, PG_PLAIN, NULL, err) &&
+              pg_query(pg, &rows, "SELECT pg_current_wal_lsn()", NULL, 0, err);
+    if (ok && !lsn_parse(pg_text(&rows, 0, 0), lsn)) ok = error_set(err, ERROR_FATAL, "the server gave no LSN");
+    pg_rows_free(&rows);
+    pg_close(pg);
+    return ok && pipeline_wait_lsn(p, *lsn, timeout_us, err);
 }
 
 static void stop_runner(struct pipeline *p, int index)

@@ -30,6 +30,9 @@ bool pipeline_wait(struct pipeline *p, int64_t timeout_us, bool *stop, struct er
 /* Waits until the warehouse shows everything that PostgreSQL had committed at `lsn`. */
 bool pipeline_wait_lsn(struct pipeline *p, uint64_t lsn, int64_t timeout_us, struct error *err) MUST_CHECK;
 
+/* The same for what PostgreSQL has committed now; *lsn tells which LSN that was. */
+bool pipeline_catch_up(struct pipeline *p, int64_t timeout_us, uint64_t *lsn, struct error *err) MUST_CHECK;
+
 /* Stops from the source down: capture first, then each stage once its input is empty (bounded), so that
  * what was received is durable and shown. Frees everything. */
 void pipeline_stop(struct pipeline *p);

@@ -1,11 +1,9 @@
 /* `check`: through the process that runs, or with a pipeline of its own. */
-#include "check/check.h"
+#include "cli/check.h"
 
-#include "base/clock.h"
 #include "cli/commands.h"
 #include "cli/remote.h"
 #include "net/http_client.h"
-#include "net/pg.h"
 #include "pipeline.h"
 
 #include <jansson.h>
@@ -31,10 +29,7 @@ static void print_json_line(const json_t *json)
     const json_t *keys = json_object_get(json, "keys");
     for (size_t i = 0; i < json_array_size(keys) && i < CHECK_KEYS_MAX; i++)
         line.keys[line.key_count++] = (char *)(uintptr_t)json_string_value(json_array_get(keys, i));
-    struct buf text = {0};
-    check_line_print(&line, &text);
-    fwrite(text.data, 1, text.len, stdout);
-    buf_free(&text);
+    check_print_line(NULL, &line);
 }
 
 static int check_remote(struct cli *cli, const char *tables, const char *rate)
@@ -63,7 +58,7 @@ static int check_remote(struct cli *cli, const char *tables, const char *rate)
     return code;
 }
 
-static bool print_line(void *arg, const struct check_line *line)
+bool check_print_line(void *arg, const struct check_line *line)
 {
     (void)arg;
     struct buf text = {0};
@@ -74,19 +69,6 @@ static bool print_line(void *arg, const struct check_line *line)
     return ok;
 }
 
-static bool catch_up(struct pipeline *p, const char *source, struct error *err)
-{
-    struct pg *pg = NULL;
-    struct pg_rows rows = {0};
-    uint64_t lsn = 0;
-    bool ok = pg_connect(&pg, source, PG_PLAIN, NULL, err) &&
-              pg_query(pg, &rows, "SELECT pg_current_wal_lsn()", NULL, 0, err);
-    if (ok && !lsn_parse(pg_text(&rows, 0, 0), &lsn)) ok = error_set(err, ERROR_FATAL, "the server gave no LSN");
-    pg_rows_free(&rows);
-    pg_close(pg);
-    return ok && pipeline_wait_lsn(p, lsn, CAUGHT_UP_US, err);
-}
-
 static int check_alone(struct cli *cli, const struct check_options *options)
 {
     struct error err = {0};
@@ -94,8 +76,9 @@ static int check_alone(struct cli *cli, const struct check_options *options)
     bool equal = false;
     if (!cli->config.source[0]) return cli_wrong(cli, "no source is named; give --source postgres://user@host/database");
     if (!pipeline_start(&p, &cli->config, PIPELINE_ALL & ~(unsigned)PIPELINE_SERVE, &err)) return cli_fail(&err);
-    bool ok = catch_up(p, cli->config.source, &err) &&
-              check_run(pipeline_flow(p), options, print_line, NULL, &equal, &err);
+    uint64_t lsn;
+    bool ok = pipeline_catch_up(p, CAUGHT_UP_US, &lsn, &err) &&
+              check_run(pipeline_flow(p), options, check_print_line, NULL, &equal, &err);
     pipeline_stop(p);
     if (!ok) return cli_fail(&err);
     return equal ? CLI_OK : CLI_FAILED;

@@ -6,7 +6,7 @@
  * The two queries are the ones that the platform was asked for, word for word. */
 #include "base/clock.h"
 #include "base/log.h"
-#include "check/check.h"
+#include "cli/check.h"
 #include "cli/commands.h"
 #include "cli/load.h"
 #include "cli/postgres.h"
@@ -72,23 +72,11 @@ static bool prepare_shop(struct demo *d, struct error *err)
            load_directory(d->cli->config.source, d->data, &options, err);
 }
 
-static bool source_lsn(struct demo *d, uint64_t *lsn, struct error *err)
-{
-    struct pg *pg = NULL;
-    struct pg_rows rows = {0};
-    bool ok = pg_connect(&pg, d->cli->config.source, PG_PLAIN, NULL, err) &&
-              pg_query(pg, &rows, "SELECT pg_current_wal_lsn()", NULL, 0, err);
-    if (ok && !lsn_parse(pg_text(&rows, 0, 0), lsn)) ok = error_set(err, ERROR_FATAL, "the server gave no LSN");
-    pg_rows_free(&rows);
-    pg_close(pg);
-    return ok;
-}
-
 static bool catch_up(struct demo *d, struct error *err)
 {
     uint64_t lsn = 0;
     int64_t start_us = clock_mono_us();
-    if (!source_lsn(d, &lsn, err) || !pipeline_wait_lsn(d->pipeline, lsn, CAUGHT_UP_US, err)) return false;
+    if (!pipeline_catch_up(d->pipeline, CAUGHT_UP_US, &lsn, err)) return false;
     printf("The warehouse stands at " LSN_FORMAT ", where PostgreSQL stands (%.1f s).\n", LSN_ARGS(lsn),
            (double)(clock_mono_us() - start_us) / 1e6);
     return true;
@@ -106,8 +94,8 @@ static bool await_aggregates(struct demo *d, struct error *err)
     struct pg *pg = NULL;
     uint64_t lsn = 0;
     bool ok = pg_connect(&pg, d->cli->config.source, PG_PLAIN, NULL, err) &&
-              pg_run(pg, "SELECT pg_switch_wal()", err) && source_lsn(d, &lsn, err) &&
-              pipeline_wait_lsn(d->pipeline, lsn, CAUGHT_UP_US, err);
+              pg_run(pg, "SELECT pg_switch_wal()", err) &&
+              pipeline_catch_up(d->pipeline, CAUGHT_UP_US, &lsn, err);
     pg_close(pg);
     return ok;
 }
@@ -128,23 +116,12 @@ static bool print_query(const char *sql, struct error *err)
     return ok;
 }
 
-static bool print_line(void *arg, const struct check_line *line)
-{
-    (void)arg;
-    struct buf text = {0};
-    check_line_print(line, &text);
-    struct error ignored;
-    bool ok = cli_print(buf_slice(&text), &ignored);
-    buf_free(&text);
-    return ok;
-}
-
 /* Everything is shown, proven and printed once. */
 static bool show_once(struct demo *d, bool *equal, struct error *err)
 {
     struct check_options options = {0};
     return catch_up(d, err) && await_aggregates(d, err) && say("\nDoes the end equal the beginning?\n", err) &&
-           check_run(pipeline_flow(d->pipeline), &options, print_line, NULL, equal, err) &&
+           check_run(pipeline_flow(d->pipeline), &options, check_print_line, NULL, equal, err) &&
            print_query(revenue_by_month, err) && print_query(top_categories, err);
 }
 

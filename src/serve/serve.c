@@ -3,6 +3,7 @@
 
 #include "base/assets.h"
 #include "base/clock.h"
+#include "serve/access.h"
 #include "serve/clickhouse/clickhouse.h"
 #include "serve/http.h"
 
@@ -93,31 +94,14 @@ enum MHD_Result asset_answer(struct http_request *r, const char *path)
 
 /* --- who may ask --- */
 
-static bool own_name(const char *host)
-{
-    if (!host) return true;
-    char name[80];
-    snprintf(name, sizeof name, "%.*s", (int)strcspn(host, ":"), host);
-    struct in_addr v4;
-    return strcasecmp(name, "localhost") == 0 || host[0] == '[' || inet_pton(AF_INET, name, &v4) == 1;
-}
-
-static bool same_secret(const char *a, const char *b)
-{
-    size_t la = strlen(a), lb = strlen(b);
-    unsigned differ = la != lb;
-    for (size_t i = 0; i < la; i++) differ |= (unsigned char)a[i] ^ (unsigned char)b[lb ? i % lb : 0];
-    return differ == 0;
-}
-
 static bool may_ask(struct http_request *r)
 {
     const char *password = r->serve->flow->config->password;
     if (!password || !password[0])
-        return own_name(MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, "Host"));
+        return access_own_name(MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, "Host"));
     char *given = NULL;
     char *user = MHD_basic_auth_get_username_password(r->connection, &given);
-    bool ok = given && same_secret(given, password);
+    bool ok = given && access_same_secret(given, password);
     if (user) MHD_free(user);
     if (given) MHD_free(given);
     return ok;

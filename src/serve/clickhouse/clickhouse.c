@@ -5,6 +5,7 @@
  * that a web page cannot ask through a name of its own that leads here. */
 #include "serve/clickhouse/clickhouse.h"
 
+#include "serve/access.h"
 #include "serve/clickhouse/run.h"
 
 #include <arpa/inet.h>
@@ -24,29 +25,6 @@ struct clickhouse_server {
 };
 
 /* --- who may ask --- */
-
-static bool same_secret(const char *a, const char *b)
-{
-    size_t la = strlen(a), lb = strlen(b);
-    unsigned differ = la != lb;
-    for (size_t i = 0; i < la; i++)
-        differ |= (unsigned char)a[i] ^ (unsigned char)b[lb ? i % lb : 0];
-    return differ == 0;
-}
-
-static bool own_name(const char *host)
-{
-    if (!host) return true;
-    struct slice name = {host, strcspn(host, host[0] == '[' ? "]" : ":")};
-    struct in_addr v4;
-    struct in6_addr v6;
-    char text[64];
-    size_t skip = host[0] == '[';
-    if (name.len - skip >= sizeof text) return false;
-    snprintf(text, sizeof text, "%.*s", (int)(name.len - skip), name.data + skip);
-    return strcasecmp(text, "localhost") == 0 || inet_pton(AF_INET, text, &v4) == 1 ||
-           inet_pton(AF_INET6, text, &v6) == 1;
-}
 
 struct credentials {
     const char *user, *password;
@@ -73,12 +51,12 @@ static struct credentials find_credentials(struct request *r)
 
 static bool admit(const struct clickhouse_server *s, struct request *r, struct error *err)
 {
-    if (!*s->password && !own_name(request_header(r, "Host")))
+    if (!*s->password && !access_own_name(request_header(r, "Host")))
         return error_set(err, ERROR_CONFIG,
                          "Code: 516. DB::Exception: Without a password this server answers only to its own"
                          " address. (AUTHENTICATION_FAILED)");
     struct credentials c = find_credentials(r);
-    bool right = strcmp(c.user, "default") == 0 && same_secret(c.password, s->password) && c.ways <= 1 &&
+    bool right = strcmp(c.user, "default") == 0 && access_same_secret(c.password, s->password) && c.ways <= 1 &&
                  (c.basic_user || !request_header(r, "Authorization"));
     bool none = c.ways == 0 && *s->password && !request_header(r, "Authorization");
     if (none)
