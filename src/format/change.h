@@ -60,8 +60,7 @@ struct change_batch {
     int64_t commit_us;          /* newest commit time */
     size_t transactions;
     bool partial;
-    bool continues;             /* not the first batch of its transaction; a batch that does not
-                                 * continue abandons a partial one before it (connection lost) */
+    bool continues;             /* not the first batch of its transaction: follows a partial one */
     bool heartbeat;             /* no rows: only a position to make durable */
     uint64_t cut_lsn;           /* not 0: bronze must end a commit here (check's consistent point) */
 };

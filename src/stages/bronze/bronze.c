@@ -88,15 +88,6 @@ static void forget_files(struct bronze *b)
     b->file_count = 0;
 }
 
-static void forget_rows(struct bronze *b)
-{
-    for (size_t i = 0; i < b->table_count; i++) {
-        buf_clear(&b->tables[i].rows);
-        b->tables[i].count = 0;
-    }
-    b->size_bytes = 0;
-}
-
 static void bronze_close(void *self)
 {
     struct bronze *b = self;
@@ -123,14 +114,12 @@ static struct gathered *gathered_for(struct bronze *b, const char *table)
     return g;
 }
 
-static void gather(struct bronze *b, struct change_batch *batch)
+/* A part without its beginning, or a beginning inside another's parts, is a mistake of capture: what is
+ * gathered cannot be told apart any more, so nothing of it is committed and the next start takes it anew. */
+static bool gather(struct bronze *b, struct change_batch *batch, struct error *err)
 {
-    if (b->open_transaction && !batch->continues) { /* it will be sent again from its start */
-        log_warn("bronze", "abandoned", "files=%zu a transaction was cut off by its connection", b->file_count);
-        forget_files(b);
-        forget_rows(b);
-        b->rows = b->transactions = 0;
-    }
+    if (b->open_transaction != batch->continues)
+        return error_set(err, ERROR_FATAL, "bronze: the parts of a large transaction are out of order");
     for (size_t i = 0; i < batch->table_count; i++) {
         struct gathered *g = gathered_for(b, batch->tables[i].table);
         buf_put_slice(&g->rows, buf_slice(&batch->tables[i].rows));
@@ -145,6 +134,7 @@ static void gather(struct bronze *b, struct change_batch *batch)
         if (batch->commit_us) b->commit_us = batch->commit_us;
         b->position_only |= batch->heartbeat;
     }
+    return true;
 }
 
 static bool write_files(struct bronze *b, struct error *err)
@@ -294,7 +284,7 @@ static bool bronze_step(void *self, enum progress *out, struct error *err)
     if (batch && passes_cut(batch, cut)) return make_cut(b, err);
     if (batch) {
         *out = PROGRESS_SOME;
-        gather(b, batch);
+        if (!gather(b, batch, err)) return false;
         change_batch_free(batch);
         b->next = NULL;
     }
