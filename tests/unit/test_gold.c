@@ -323,6 +323,13 @@ static void complete(struct world *w, int64_t p)
     outbox_batch_free(&batch);
 }
 
+/* Whether a run is cut off between `batches` and the clearing of the marks: they are followed again, with
+ * those of the next step. */
+static bool cut_before_clearing(int64_t p)
+{
+    return p % 3 == 1;
+}
+
 /* Returns whether gold followed. */
 static bool world_step(struct world *w)
 {
@@ -336,6 +343,7 @@ static bool world_step(struct world *w)
     need(gold_apply(w->gold, position, &err), &err);
     write_done(w, p);
     complete(w, p);
+    if (cut_before_clearing(p)) return true;
     need(gold_clear_marks(w->gold, &err), &err);
     return true;
 }

@@ -147,7 +147,7 @@ void gold_mark_put(struct state_batch *also, const char *input, struct slice key
  * by the warehouse, which the outbox is told under position. */
 bool gold_marks_check(struct gold *g, int64_t position, struct error *err) MUST_CHECK;
 bool gold_marks_any(struct gold *g, const struct gold_input *in, bool *any, struct error *err) MUST_CHECK;
-/* Calls each for every changed key with its row before and after (data NULL: none). */
+/* Calls each for every change of a key with its row before and its row now (data NULL: none). */
 typedef bool gold_mark_each(void *arg, struct slice before, struct slice after, struct error *err);
 bool gold_marks_each(struct gold *g, const struct gold_input *in, gold_mark_each *each, void *arg,
                      struct error *err) MUST_CHECK;

@@ -3,7 +3,9 @@
  *   merge of version v --> d/<input>\0<v><key> for each changed key, dm/ = v      (one atomic write)
  *   gold has followed  --> dc/ = dm/, the marks up to it are deleted
  *
- * Readers start behind dc/, so they never walk over marks that were deleted. A version between dc/ and
+ * Readers start behind dc/, so they never walk over marks that were deleted. Marks may be followed twice
+ * (a crash before they were cleared), then together with those of later versions: a model may stand at any
+ * version between, so a key's image at each of them counts, not its first one alone. A version between dc/ and
  * the table's that added data but left no marks is a gap: the store is older than the lake. */
 #include "stages/refine/gold/gold_int.h"
 
@@ -138,6 +140,7 @@ bool gold_marks_check(struct gold *g, int64_t position, struct error *err)
 
 struct mark {
     size_t key_at, key_len, before_at, before_len, after_at, after_len;
+    size_t same_key; /* an earlier mark of the chunk, + 1 */
     bool has_before, has_after;
 };
 
@@ -149,9 +152,6 @@ struct reader {
     struct buf bytes;
     struct mark marks[CHUNK_KEYS];
     size_t count;
-    struct map seen; /* keys of earlier versions: their first image is the one that counts */
-    struct map at;   /* key -> mark of this chunk, + 1 */
-    bool several;    /* versions */
 };
 
 static size_t put_bytes(struct reader *r, struct slice s)
@@ -161,33 +161,45 @@ static size_t put_bytes(struct reader *r, struct slice s)
     return at;
 }
 
+struct current {
+    struct reader *r;
+    struct map marks; /* key -> its last mark in the chunk, + 1 */
+};
+
+/* A key may have marks of several versions: each is given the row as it is now. */
 static bool take_current(void *arg, struct slice key, struct slice row, struct error *err)
 {
-    struct reader *r = arg;
+    struct current *c = arg;
     (void)err;
-    size_t at = (size_t)(uintptr_t)map_get(&r->at, key);
-    if (at == 0) return true;
-    struct mark *m = &r->marks[at - 1];
-    m->after_at = put_bytes(r, row);
-    m->after_len = row.len;
-    m->has_after = true;
+    size_t row_at = put_bytes(c->r, row);
+    for (size_t at = (size_t)(uintptr_t)map_get(&c->marks, key); at;) {
+        struct mark *m = &c->r->marks[at - 1];
+        m->after_at = row_at;
+        m->after_len = row.len;
+        m->has_after = true;
+        at = m->same_key;
+    }
     return true;
 }
 
 static bool read_current(struct reader *r, struct error *err)
 {
     struct slice keys[CHUNK_KEYS];
+    struct current current = {.r = r};
     struct buf copy = {0}; /* bytes grow while rows come in, the keys must stay */
+    size_t at = 0, count = 0;
     for (size_t i = 0; i < r->count; i++)
         buf_put(&copy, r->bytes.data + r->marks[i].key_at, r->marks[i].key_len);
-    size_t at = 0;
     for (size_t i = 0; i < r->count; i++) {
-        keys[i] = (struct slice){copy.data + at, r->marks[i].key_len};
-        at += r->marks[i].key_len;
-        *map_put(&r->at, keys[i]) = (void *)(uintptr_t)(i + 1);
+        struct slice key = {copy.data + at, r->marks[i].key_len};
+        at += key.len;
+        void **last = map_put(&current.marks, key);
+        r->marks[i].same_key = (size_t)(uintptr_t)*last;
+        if (!*last) keys[count++] = key;
+        *last = (void *)(uintptr_t)(i + 1);
     }
-    bool ok = keyed_get_many(r->in->keyed, keys, r->count, take_current, r, err);
-    map_clear(&r->at, NULL);
+    bool ok = keyed_get_many(r->in->keyed, keys, count, take_current, &current, err);
+    map_free(&current.marks, NULL);
     buf_free(&copy);
     return ok;
 }
@@ -210,11 +222,6 @@ static bool emit_chunk(struct reader *r, struct error *err)
 
 static bool take_mark(struct reader *r, struct slice key, struct slice before, struct error *err)
 {
-    if (r->several) {
-        void **seen = map_put(&r->seen, key);
-        if (*seen) return true;
-        *seen = r;
-    }
     struct mark *m = &r->marks[r->count++];
     *m = (struct mark){.key_len = key.len, .before_len = before.len, .has_before = before.len > 0};
     m->key_at = put_bytes(r, key);
@@ -244,14 +251,12 @@ bool gold_marks_each(struct gold *g, const struct gold_input *in, gold_mark_each
     int64_t from, to;
     if (!mark_range(g, in, &from, &to, err)) return false;
     struct reader *r = mem_alloc(sizeof *r);
-    *r = (struct reader){.g = g, .in = in, .each = each, .arg = arg, .several = to - from > 1};
+    *r = (struct reader){.g = g, .in = in, .each = each, .arg = arg};
     bool ok = true;
     for (int64_t v = from + 1; v <= to && ok; v++)
         ok = read_version(r, v, err);
     ok = ok && emit_chunk(r, err);
     buf_free(&r->bytes);
-    map_free(&r->seen, NULL);
-    map_free(&r->at, NULL);
     mem_free(r);
     return ok;
 }
