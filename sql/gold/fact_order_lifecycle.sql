@@ -5,7 +5,7 @@
 -- kind: row
 -- key: order_id
 -- group: order_id
--- input: orders(order_id) = group
+-- input: orders(order_id) = group required
 -- input: order_items(order_id) = group
 -- input: order_payments(order_id) = group
 -- input: order_reviews(order_id) = group

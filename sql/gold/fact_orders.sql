@@ -8,7 +8,7 @@
 -- kind: row
 -- key: order_id, order_item_id
 -- group: order_id
--- input: order_items(order_id) = group
+-- input: order_items(order_id) = group required
 -- input: orders(order_id) = group
 -- input: order_payments(order_id) = group
 -- input: order_reviews(order_id) = group

@@ -4,7 +4,7 @@
 -- kind: row
 -- key: order_id, payment_sequential
 -- group: order_id
--- input: order_payments(order_id) = group
+-- input: order_payments(order_id) = group required
 -- input: orders(order_id) = group
 -- input: customers(customer_id) = orders.customer_id
 -- input: dim_customers(customer_unique_id) = customers.customer_unique_id since valid_from, valid_to <= orders.order_purchase_timestamp

@@ -6,7 +6,7 @@
 -- kind: row
 -- key: review_id, order_id
 -- group: order_id
--- input: order_reviews(order_id) = group
+-- input: order_reviews(order_id) = group required
 -- input: orders(order_id) = group
 -- input: customers(customer_id) = orders.customer_id
 -- input: dim_customers(customer_unique_id) = customers.customer_unique_id since valid_from, valid_to <= orders.order_purchase_timestamp

@@ -7,6 +7,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+enum { RECENT_BYTES = 16 << 20 };
+
 void stage_state(struct stage_status *s, const char *fmt, ...)
 {
     char text[sizeof s->state];
@@ -50,6 +52,7 @@ bool flow_init(struct flow *f, const struct config *config, struct error *err)
     f->lake = mem_format("%s/lake", config->home);
     f->bronze_version = -1;
     queue_init(&f->changes, (size_t)config->queue_bytes);
+    recent_init(&f->recent, RECENT_BYTES);
     queue_init(&f->resync_requests, 1 << 20);
     queue_init(&f->replay_requests, 1 << 20);
     pthread_mutex_init(&f->check_lock, NULL);
@@ -71,6 +74,7 @@ void flow_free(struct flow *f)
     if (f->state && f->check.snapshot) state_snapshot_free(f->state, f->check.snapshot);
     if (f->state) state_close(f->state);
     queue_free(&f->changes, change_batch_free);
+    recent_free(&f->recent);
     queue_free(&f->resync_requests, mem_free);
     queue_free(&f->replay_requests, mem_free);
     wake_free(&f->bronze_wake);

@@ -9,6 +9,7 @@
 #include "base/config.h"
 #include "base/queue.h"
 #include "base/wake.h"
+#include "stages/recent.h"
 #include "state/state.h"
 
 #include <pthread.h>
@@ -72,6 +73,7 @@ struct flow {
     struct stage_status status[STAGE_COUNT];
 
     struct queue changes;           /* struct change_batch *, capture -> bronze */
+    struct recent recent;           /* rows of bronze's newest files -> refine */
     struct wake bronze_wake;        /* capture: something is queued */
     struct wake refine_wake;        /* bronze: committed */
     struct wake warehouse_wake;     /* refine: a batch is complete */

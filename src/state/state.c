@@ -20,7 +20,7 @@ enum {
     WAL_BYTES_MAX = 64 << 20,
     OPEN_FILES_MAX = 256,
     BLOOM_BITS = 10,
-    BLOCK_BYTES = 8 << 10,
+    BLOCK_BYTES = 4 << 10,
     LOG_LEVEL_WARN = 2,
     BLOB_BYTES_LEAST = 32 << 10,
     GET_MANY_KEYS = 512, /* keys in one call of RocksDB */
@@ -98,7 +98,7 @@ static rocksdb_options_t *options(rocksdb_cache_t *cache)
     rocksdb_options_set_level_compaction_dynamic_level_bytes(o, 1);
     rocksdb_options_set_target_file_size_base(o, 32 << 20);
     rocksdb_options_set_compression(o, rocksdb_lz4_compression);
-    rocksdb_options_set_bottommost_compression(o, rocksdb_zstd_compression);
+    rocksdb_options_set_bottommost_compression(o, rocksdb_lz4_compression);
     /* Intents and outbox blocks have megabytes. In a block of a table they would be read by every seek
      * that ends beside them: measured 4 to 10 ms for each look-up after a first copy. */
     rocksdb_options_set_enable_blob_files(o, 1);

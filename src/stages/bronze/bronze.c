@@ -45,6 +45,8 @@ struct bronze {
     size_t table_count, table_cap;
     struct delta_file *files; /* written, waiting for the commit */
     size_t file_count, file_cap;
+    struct buf *kept;         /* the rows of each, for refine; empty: not kept */
+    size_t kept_cap;
     size_t size_bytes, rows, transactions; /* since the last commit */
     uint64_t end_lsn;
     int64_t commit_us;
@@ -84,7 +86,10 @@ static bool bronze_open(struct flow *flow, void **self, struct error *err)
 
 static void forget_files(struct bronze *b)
 {
-    for (size_t i = 0; i < b->file_count; i++) delta_file_free(&b->files[i]);
+    for (size_t i = 0; i < b->file_count; i++) {
+        delta_file_free(&b->files[i]);
+        buf_free(&b->kept[i]);
+    }
     b->file_count = 0;
 }
 
@@ -98,6 +103,7 @@ static void bronze_close(void *self)
     }
     mem_free(b->tables);
     mem_free(b->files);
+    mem_free(b->kept);
     change_batch_free(b->next);
     if (b->table) delta_close(b->table);
     if (b->conn) engine_disconnect(b->conn);
@@ -137,6 +143,17 @@ static bool gather(struct bronze *b, struct change_batch *batch, struct error *e
     return true;
 }
 
+/* The rows of a file that is written: set aside for refine while there is room. */
+static void keep_rows(struct bronze *b, struct gathered *g, struct buf *kept)
+{
+    *kept = (struct buf){0};
+    if (!b->open_transaction && recent_has_room(&b->flow->recent, g->rows.cap)) {
+        *kept = g->rows;
+        g->rows = (struct buf){0};
+    }
+    buf_clear(&g->rows);
+}
+
 static bool write_files(struct bronze *b, struct error *err)
 {
     for (size_t i = 0; i < b->table_count; i++) {
@@ -144,11 +161,11 @@ static bool write_files(struct bronze *b, struct error *err)
         if (g->count == 0) continue;
         if (!buf_ok(&g->rows)) return error_set(err, ERROR_FATAL, "more than 2 GB of %s in one flush", g->table);
         MEM_GROW(b->files, b->file_count, b->file_cap);
+        MEM_GROW(b->kept, b->file_count, b->kept_cap);
         if (!delta_write_file(b->table, b->conn, buf_slice(&g->rows), g->count, g->table,
                               &b->files[b->file_count], err))
             return error_wrap(err, "bronze: %s", g->table);
-        b->file_count++;
-        buf_clear(&g->rows);
+        keep_rows(b, g, &b->kept[b->file_count++]);
         g->count = 0;
     }
     b->size_bytes = 0;
@@ -168,6 +185,8 @@ static bool commit(struct bronze *b, struct error *err)
     int64_t version;
     if (!delta_commit_finish(c, &version, err)) return error_wrap(err, "bronze");
     failpoint("bronze.committed");
+    for (size_t i = 0; i < b->file_count; i++)
+        if (b->kept[i].len) recent_put(&b->flow->recent, version, b->files[i].path, &b->kept[i]);
     atomic_store(&b->flow->durable_lsn, b->end_lsn);
     atomic_store(&b->flow->bronze_version, version);
     wake_signal(&b->flow->capture_wake);

@@ -129,19 +129,78 @@ static size_t put_select(const struct delta_table *bronze, const struct range *r
     return n;
 }
 
+/* Stable: the files of one table stay in the order of their commits. */
 static int by_table(const void *a, const void *b)
 {
     const struct delta_file *x = a, *y = b;
-    return strcmp(x->partition ? x->partition : "", y->partition ? y->partition : "");
+    int order = strcmp(x->partition ? x->partition : "", y->partition ? y->partition : "");
+    if (order) return order;
+    return (x->added_version > y->added_version) - (x->added_version < y->added_version);
 }
 
-bool range_read(const struct delta_table *bronze, struct engine_conn *conn, struct range *range,
-                struct engine_result *rows, struct error *err)
+/* ---- rows that are still in memory ---- */
+
+/* Where a row stands among its table's: what the files are ordered by. */
+struct place {
+    int32_t epoch;
+    uint64_t lsn, ordinal;
+};
+
+enum { AT_EPOCH = 1, AT_LSN, AT_ORDINAL }; /* in change_columns without `table` */
+
+static struct place place_of(const struct slice *fields)
 {
-    *rows = (struct engine_result){0};
-    if (range->file_count == 0) return true;
+    struct place p;
+    memcpy(&p.epoch, fields[AT_EPOCH].data, sizeof p.epoch);
+    memcpy(&p.lsn, fields[AT_LSN].data, sizeof p.lsn);
+    memcpy(&p.ordinal, fields[AT_ORDINAL].data, sizeof p.ordinal);
+    return p;
+}
+
+static bool grows(struct place a, struct place b)
+{
+    if (a.epoch != b.epoch) return a.epoch < b.epoch;
+    return a.lsn != b.lsn ? a.lsn < b.lsn : a.ordinal < b.ordinal;
+}
+
+/* Appends one file's rows, each with its table; false when their places do not grow strictly: a copy's
+ * rows share theirs, and a copy beside the stream comes between others. */
+static bool append_rows(const char *table, struct slice rest, struct place *last, struct buf *out)
+{
+    const struct columns *c = change_columns();
+    const struct columns stored = {.items = c->items + 1, .count = c->count - 1};
+    struct slice fields[32], row;
+    while (rest.len) {
+        if (!row_next(&stored, &rest, fields, &row)) return false;
+        struct place here = place_of(fields);
+        if (!grows(*last, here)) return false;
+        *last = here;
+        buf_put_string(out, slice_of(table));
+        buf_put_slice(out, row);
+    }
+    return true;
+}
+
+/* The whole range from memory; false when something is missing or not in order. */
+static bool read_recent(struct recent *recent, const struct range *range, struct buf *out)
+{
+    struct place last = {.epoch = INT32_MIN};
+    for (size_t i = 0; i < range->file_count; i++) {
+        const struct delta_file *file = &range->files[i];
+        const char *table = file->partition ? file->partition : "";
+        if (i == 0 || strcmp(table, range->files[i - 1].partition) != 0) last = (struct place){.epoch = INT32_MIN};
+        struct slice rows = recent_find(recent, file->path);
+        if (!rows.data || !append_rows(table, rows, &last, out)) return false;
+    }
+    return buf_ok(out);
+}
+
+/* ---- rows from the files ---- */
+
+static bool read_files(const struct delta_table *bronze, struct engine_conn *conn, const struct range *range,
+                       struct engine_result *rows, struct error *err)
+{
     struct buf sql = {0};
-    qsort(range->files, range->file_count, sizeof *range->files, by_table);
     buf_put_text(&sql, "SELECT * FROM (");
     for (size_t i = 0; i < range->file_count;) {
         if (i) buf_put_text(&sql, " UNION ALL ");
@@ -159,6 +218,29 @@ bool range_read(const struct delta_table *bronze, struct engine_conn *conn, stru
     }
     return ok || error_wrap(err, "refine: reading %zu files of bronze up to version %lld", range->file_count,
                             (long long)range->version);
+}
+
+bool range_read(const struct delta_table *bronze, struct recent *recent, struct engine_conn *conn,
+                struct range *range, struct range_rows *rows, struct error *err)
+{
+    *rows = (struct range_rows){0};
+    if (range->file_count == 0) return true;
+    qsort(range->files, range->file_count, sizeof *range->files, by_table);
+    if (read_recent(recent, range, &rows->own)) {
+        rows->data = buf_slice(&rows->own);
+        return true;
+    }
+    buf_free(&rows->own);
+    if (!read_files(bronze, conn, range, &rows->answer, err)) return false;
+    rows->data = rows->answer.data;
+    return true;
+}
+
+void range_rows_free(struct range_rows *rows)
+{
+    buf_free(&rows->own);
+    engine_result_free(&rows->answer);
+    *rows = (struct range_rows){0};
 }
 
 void range_free(struct range *range)

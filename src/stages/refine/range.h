@@ -3,6 +3,7 @@
 #define MILLRACE_STAGES_REFINE_RANGE_H
 
 #include "lake/delta.h"
+#include "stages/recent.h"
 
 struct range {
     int64_t from, to;          /* positions; to ends a version unless `sliced` */
@@ -25,10 +26,18 @@ struct range_limits {
 /* Plans the range after `from`; range->from == range->to when there is nothing. */
 bool range_plan(const struct delta_table *bronze, int64_t from, const struct range_limits *limits,
                 struct range *range, struct error *err) MUST_CHECK;
-/* Reads its rows (RowBinary of change_columns), in order (epoch, lsn, ordinal) within each table. Its files
- * are in order of tables afterwards. */
-bool range_read(const struct delta_table *bronze, struct engine_conn *conn, struct range *range,
-                struct engine_result *rows, struct error *err) MUST_CHECK;
+/* Rows of a range: in memory of its own, or the engine's answer. */
+struct range_rows {
+    struct slice data; /* RowBinary of change_columns */
+    struct buf own;
+    struct engine_result answer;
+};
+
+/* The range's rows, in order (epoch, lsn, ordinal) within each table: from `recent` when all of its files
+ * are there, else from the files. Its files are in order of tables afterwards. */
+bool range_read(const struct delta_table *bronze, struct recent *recent, struct engine_conn *conn,
+                struct range *range, struct range_rows *rows, struct error *err) MUST_CHECK;
+void range_rows_free(struct range_rows *rows);
 void range_free(struct range *range);
 
 #endif

@@ -316,13 +316,14 @@ static bool finish_range(struct refine *r, const struct range *range, struct err
 static bool take_range(struct refine *r, struct range *range, struct error *err)
 {
     int64_t start_us = clock_mono_us();
-    struct engine_result rows;
-    if (!range_read(r->bronze, r->conn, range, &rows, err)) return false;
+    struct range_rows rows;
+    if (!range_read(r->bronze, &r->flow->recent, r->conn, range, &rows, err)) return false;
     bool ok = silver_apply(r->silver, rows.data, range->to, err);
-    engine_result_free(&rows);
+    range_rows_free(&rows);
     if (!ok) return false;
     failpoint("refine.silver");
     r->silver_position = range->to;
+    recent_drop(&r->flow->recent, range->sliced ? range->version - 1 : range->version);
     if (range->to <= r->position) return true; /* `batches` has it already: only the state was behind */
     histogram_record(&silver_time, clock_mono_us() - start_us);
     if (!range->sliced && !finish_range(r, range, err)) return false;

@@ -1,9 +1,6 @@
 /* Gold as refine sees it: opening the models' tables, following a batch, whole models (gold.h).
  *
- *   gold_apply:  inputs bound, gaps in the marks looked for
- *                each row model in order: full?  --yes--> SELECT over everything, merged by difference
- *                                           |no
- *                                marks --> groups --> slices --> one merge
+ *   gold_apply:  inputs bound, gaps in the marks looked for, the row models followed (gold_follow.c)
  *   (refine: batches row, outbox)
  *   gold_clear_marks */
 #include "stages/refine/gold/gold_int.h"
@@ -15,8 +12,6 @@
 
 #include <xxhash.h>
 
-/* Beyond so many groups, and more than half of the rows, one pass over everything is cheaper. */
-enum { GROUPS_MANY = 20000 };
 /* So long a model that failed is left alone. */
 enum { REST_US = 60000000 };
 
@@ -108,8 +103,9 @@ static bool open_database(struct engine_conn **out, const char *name, const char
 static bool open_parts(struct gold *g, const struct asset *files, size_t count, struct error *err)
 {
     if (!gold_models_load(&g->models, files, count, err)) return false;
-    if (!open_database(&g->scratch, "scratch_gold", "max_threads=1", err)) return false;
-    if (!open_database(&g->full, "full_gold", NULL, err)) return false;
+    if (!open_database(&g->scratch[0], "scratch_gold", "max_threads=1", err)) return false;
+    if (!open_database(&g->scratch[1], "scratch_gold_2", "max_threads=1", err)) return false;
+    if (!open_database(&g->full, "full_gold", NULL, err) || !crew_open(&g->crew, err)) return false;
     for (size_t i = 0; i < g->models.count; i++)
         if (!open_table(g, &g->models.items[i], err)) return error_wrap(err, "%s", g->models.items[i].name);
     return true;
@@ -142,7 +138,9 @@ void gold_close(struct gold *g)
     for (size_t i = 0; i < g->models.input_count; i++)
         if (g->models.inputs[i].history) delta_close(g->models.inputs[i].history);
     gold_models_free(&g->models);
-    if (g->scratch) engine_disconnect(g->scratch);
+    crew_close(g->crew);
+    for (int lane = 0; lane < CREW_LANES; lane++)
+        if (g->scratch[lane]) engine_disconnect(g->scratch[lane]);
     if (g->full) engine_disconnect(g->full);
     mem_free(g->fields);
     mem_free(g);
@@ -181,7 +179,7 @@ size_t gold_index_columns(const struct gold *g, const char *table, const char **
 
 /* ---- row models ---- */
 
-static bool set_built(struct gold *g, struct gold_model *m, uint64_t hash, struct error *err)
+bool gold_set_built(struct gold *g, struct gold_model *m, uint64_t hash, struct error *err)
 {
     struct state_batch *b = state_batch_new();
     gold_batch_number(b, "gm", m->name, (int64_t)hash);
@@ -219,57 +217,7 @@ static bool prepare(struct gold *g, int64_t position, struct error *err)
     return true;
 }
 
-static bool run_full(struct gold *g, struct gold_model *m, int64_t position, struct error *err)
-{
-    if (!gold_run_full(g, m, position, position, err)) return false;
-    m->full = false;
-    return set_built(g, m, gold_model_hash(g, m), err);
-}
-
-static bool run_groups(struct gold *g, struct gold_model *m, const struct map *groups, int64_t position,
-                       struct error *err)
-{
-    struct gold_changes changes = {.g = g, .m = m, .position = position, .outbox_position = position};
-    int64_t start_us = clock_mono_us();
-    bool ok = gold_run_groups(g, m, groups, &changes, err) && gold_changes_end(&changes, err);
-    if (ok)
-        log_debug("gold", "followed", "model=%s groups=%zu written=%zu deleted=%zu us=%lld", m->name,
-                  groups->count, changes.written, changes.deleted, (long long)(clock_mono_us() - start_us));
-    gold_changes_free(&changes);
-    return ok;
-}
-
-static bool too_many(const struct gold_model *m, const struct map *groups)
-{
-    return groups->count > GROUPS_MANY && (int64_t)groups->count > keyed_row_count(m->keyed) / 2;
-}
-
-static bool run_model(struct gold *g, struct gold_model *m, int64_t position, struct error *err)
-{
-    if (m->full) return run_full(g, m, position, err);
-    struct map groups = {0};
-    bool overflow = false;
-    bool ok = gold_groups_collect(g, m, &groups, &overflow, err);
-    if (ok && (overflow || too_many(m, &groups)))
-        ok = run_full(g, m, position, err);
-    else if (ok && groups.count)
-        ok = run_groups(g, m, &groups, position, err);
-    map_free(&groups, NULL);
-    return ok;
-}
-
-/* A model whose input was replaced, or came, only in this apply. */
-static bool prepare_again(struct gold *g, struct gold_model *m, struct error *err)
-{
-    gold_inputs_bind_models(g);
-    if (!gold_model_ready(g, m)) return true;
-    m->full = true;
-    return gold_model_bind(g, m, err);
-}
-
-/* A model that cannot run keeps its last rows and does not stop the others: it is told once, forgotten,
- * and recomputed when its rest is over. Readers go on from the rows it has. */
-static bool set_aside(struct gold *g, struct gold_model *m, struct error *err)
+bool gold_set_aside(struct gold *g, struct gold_model *m, struct error *err)
 {
     if (err->kind != ERROR_DATA && err->kind != ERROR_CONFIG) return false;
     error_wrap(err, "gold: %s keeps its last rows", m->name);
@@ -281,24 +229,10 @@ static bool set_aside(struct gold *g, struct gold_model *m, struct error *err)
     return forget(g, m, err);
 }
 
-static bool follow_model(struct gold *g, struct gold_model *m, int64_t position, struct error *err)
-{
-    if (m->rest_us > clock_mono_us()) return true;
-    if (!gold_model_ready(g, m) && !prepare_again(g, m, err)) return false;
-    if (!gold_model_ready(g, m)) return true;
-    if (!gold_model_bind(g, m, err) || !run_model(g, m, position, err)) return false;
-    m->rest_us = 0;
-    return true;
-}
-
 bool gold_apply(struct gold *g, int64_t position, struct error *err)
 {
     if (!prepare(g, position, err)) return error_wrap(err, "gold");
-    for (size_t i = 0; i < g->models.count; i++) {
-        struct gold_model *m = &g->models.items[i];
-        if (m->whole || follow_model(g, m, position, err) || set_aside(g, m, err)) continue;
-        return error_wrap(err, "gold: %s", m->name);
-    }
+    if (!gold_follow(g, position, err)) return false;
     g->applied = true;
     return true;
 }
@@ -398,11 +332,11 @@ bool gold_whole_step(struct gold *g, int64_t position, bool *did, struct error *
     struct gold_model *m = next_whole(g);
     if (!m || (resting && m->built_hash)) return true;
     uint64_t signature = whole_signature(g, m);
-    bool ok = gold_run_full(g, m, position, OUTBOX_PENDING, err) && set_built(g, m, signature, err);
+    bool ok = gold_run_full(g, m, position, OUTBOX_PENDING, err) && gold_set_built(g, m, signature, err);
     rest(g, clock_mono_us() - start_us);
     *did = ok;
     if (ok) m->rest_us = 0;
-    return ok || set_aside(g, m, err) || error_wrap(err, "gold: %s", m->name);
+    return ok || gold_set_aside(g, m, err) || error_wrap(err, "gold: %s", m->name);
 }
 
 /* ---- what others see ---- */

@@ -27,6 +27,8 @@
  *   - both columns of a line have the same type; NULL finds nothing;
  *   - "-- input: t" without "(...)": all rows of t; any change of t recomputes the whole model, so only
  *     for tables that are small and hardly ever change. A whole model's inputs are all of this form.
+ *   - "-- input: t(c) = group required": a group without rows of t has no result rows. An optimisation:
+ *     the SELECT is not run for groups that all lack them.
  *   - "-- input: dims(id) = items.id since valid_from, valid_to <= orders.bought_at": a changed row of
  *     dims affects only groups in which a row of `orders` stands at or after the first instant at which
  *     the row's meaning changed: valid_from, or for an update that alters nothing but the columns
@@ -60,8 +62,8 @@ struct gold;
 
 /* silver: finds a silver table ("orders") or NULL while it is not there yet. */
 typedef struct keyed *gold_silver(void *arg, const char *table);
-/* conn serves the merges; gold opens two connections of its own for its scratch databases. The
- * functions of sql/dialect must be defined in the engine before. */
+/* conn serves the merges; gold opens connections of its own for its scratch databases, and a thread that
+ * helps with the SELECTs. The functions of sql/dialect must be defined in the engine before. */
 bool gold_open(struct gold **out, struct flow *flow, struct engine_conn *conn, gold_silver *silver,
                void *arg, struct error *err) MUST_CHECK;
 void gold_close(struct gold *g);

@@ -6,15 +6,18 @@
  *   gold_marks.c     changed keys: the hook that leaves marks, reading, gaps, clearing
  *   gold_groups.c    from changed rows backwards to the groups they affect
  *   gold_slice.c     some groups: inputs forwards into the scratch database, SELECT, difference
+ *   gold_follow.c    the row models of a batch, level by level, their SELECTs side by side
  *   gold_changes.c   what a model's run has found to change, until it is merged
  *   gold_full.c      the SELECT over the whole of its inputs, merged by difference or handed out
  *   gold.c           open, close, apply, whole models
  *
- * One thread uses a struct gold; gold_recompute_at reads only what is constant after gold_open. */
+ * One thread uses a struct gold. Its crew's helper runs SELECTs of slices, on a connection and scratch
+ * tables of its own; gold_recompute_at reads only what is constant after gold_open. */
 #ifndef MILLRACE_STAGES_GOLD_INT_H
 #define MILLRACE_STAGES_GOLD_INT_H
 
 #include "base/assets.h"
+#include "base/crew.h"
 #include "base/map.h"
 #include "stages/refine/gold/gold.h"
 
@@ -27,10 +30,17 @@ struct gold_line {
     char *column, *parent_column;
     int since_table;                            /* -1: none */
     char *since_from, *since_to, *since_column; /* since_to may be NULL */
+    bool required;                              /* no row of it in the group: no row of the result */
     int column_at, parent_at;                   /* bound: indexes into the inputs' columns */
 };
 
 enum gold_kind { GOLD_SILVER, GOLD_HISTORY, GOLD_MODEL };
+
+/* A table of a scratch database; each lane of the crew has one for each input. */
+struct gold_scratch {
+    bool dirty;
+    struct columns columns; /* count 0: it is not there */
+};
 
 /* A table that models read, shared by all of them. */
 struct gold_input {
@@ -44,8 +54,7 @@ struct gold_input {
     struct delta_table *history;
     const struct columns *columns;
     int64_t checked_version; /* marks are known to be without gap up to here */
-    bool scratch_dirty;
-    struct columns scratch; /* columns of its table in the scratch database; count 0: none */
+    struct gold_scratch scratch[CREW_LANES];
 };
 
 struct gold_model {
@@ -61,6 +70,7 @@ struct gold_model {
     size_t line_count, line_cap;
     char *select;
     uint64_t text_hash;
+    size_t level; /* row models of one level do not read each other */
     /* at work */
     struct keyed *keyed;
     bool columns_differ;     /* the table in the lake has other columns: replace it */
@@ -87,7 +97,8 @@ bool gold_model_reads(const struct gold_model *m, size_t input);
 struct gold {
     struct flow *flow;
     struct engine_conn *conn; /* the caller's: merges */
-    struct engine_conn *scratch, *full;
+    struct engine_conn *scratch[CREW_LANES], *full;
+    struct crew *crew;
     gold_silver *silver;
     void *silver_arg;
     struct gold_models models;
@@ -194,8 +205,20 @@ void gold_changes_free(struct gold_changes *c);
 
 /* `SELECT CAST(...) ... FROM (<the model>)`. */
 void gold_put_select(const struct gold_model *m, struct buf *sql);
-bool gold_run_groups(struct gold *g, struct gold_model *m, const struct map *groups, struct gold_changes *c,
-                     struct error *err) MUST_CHECK;
+/* Some groups, recomputed. begin loads the inputs of a set that fits one slice and gives its SELECT to the
+ * crew; end takes the result into the changes, and does larger sets whole. The groups, whose map must not
+ * change, and the changes stay the caller's; *out is freed by gold_groups_end, or by gold_groups_cancel. */
+struct gold_groups;
+bool gold_groups_begin(struct gold *g, struct gold_model *m, const struct map *groups, struct gold_changes *c,
+                       struct gold_groups **out, struct error *err) MUST_CHECK;
+bool gold_groups_end(struct gold_groups *run, struct error *err) MUST_CHECK;
+void gold_groups_cancel(struct gold_groups *run);
+/* Follows all row models but those that fail by themselves, which keep their rows. */
+bool gold_follow(struct gold *g, int64_t position, struct error *err) MUST_CHECK;
+/* A model that cannot run keeps its last rows and does not stop the others: it is told once, forgotten,
+ * and recomputed when its rest is over. False when the failure is not the model's own. */
+bool gold_set_aside(struct gold *g, struct gold_model *m, struct error *err) MUST_CHECK;
+bool gold_set_built(struct gold *g, struct gold_model *m, uint64_t hash, struct error *err) MUST_CHECK;
 bool gold_run_full(struct gold *g, struct gold_model *m, int64_t position, int64_t outbox_position,
                    struct error *err) MUST_CHECK;
 

@@ -100,7 +100,7 @@ static bool parse_since(struct parse *p, struct slice *rest, struct gold_line *l
     return true;
 }
 
-/* <table>(<column>) = group | <table>.<column> [since ...], the table already taken. */
+/* <table>(<column>) = group [required] | <table>.<column> [since ...], the table already taken. */
 static bool parse_link(struct parse *p, struct slice *rest, struct gold_line *line, struct error *err)
 {
     struct slice column, parent, parent_column;
@@ -108,7 +108,10 @@ static bool parse_link(struct parse *p, struct slice *rest, struct gold_line *li
         return bad(p, err, "expected: <table>(<column>) = group, or = <table>.<column>");
     line->column = text_of(column);
     line->parent = LINE_GROUP;
-    if (take(rest, "group")) return true;
+    if (take(rest, "group")) {
+        line->required = take(rest, "required");
+        return true;
+    }
     if (!take_word(rest, &parent) || !take(rest, ".") || !take_word(rest, &parent_column))
         return bad(p, err, "expected group or <table>.<column> after =");
     line->parent = find_table(p, parent);
@@ -356,6 +359,8 @@ static bool resolve_tables(struct gold_models *set, struct gold_model *m, const 
         if (!m->whole && in->kind == GOLD_MODEL && set->items[in->model].whole)
             return error_set(err, ERROR_CONFIG, "%s: a row model cannot read the whole model %s", m->file,
                              in->name);
+        if (in->kind == GOLD_MODEL && m->level <= set->items[in->model].level)
+            m->level = set->items[in->model].level + 1;
         MEM_GROW(m->tables, m->table_count, m->table_cap);
         m->tables[m->table_count++] = at;
     }
@@ -465,7 +470,8 @@ void gold_models_free(struct gold_models *set)
         mem_free(set->inputs[i].name);
         mem_free(set->inputs[i].base);
         mem_free(set->inputs[i].table);
-        columns_free(&set->inputs[i].scratch);
+        for (int lane = 0; lane < CREW_LANES; lane++)
+            columns_free(&set->inputs[i].scratch[lane].columns);
     }
     mem_free(set->items);
     mem_free(set->inputs);

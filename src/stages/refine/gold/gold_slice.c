@@ -1,15 +1,22 @@
 /* Recomputes some groups of a row model.
  *
- *   groups --(lines forwards, index look-ups)--> rows of each input --> tables of database scratch_gold
- *          --(the model's SELECT)--> new rows  --(against the rows these groups have now)--> changes
+ *   groups --(lines forwards, index look-ups)--> rows of each input           the owner's thread
+ *          --> tables of the lane's scratch database --(the model's SELECT)--> new rows    the crew
+ *          --(against the rows these groups have now)--> changes              the owner's thread
  *
  * 1. Memory is bounded: a slice has at most GOLD_SLICE_GROUPS groups, and one whose rows pass SLICE_BYTES
  *    is halved.
  * 2. New rows of groups that are not in the slice are dropped: their inputs were not loaded in full.
- * 3. A row is in a scratch table once, also when several lines lead to it. */
+ * 3. A row is in a scratch table once, also when several lines lead to it.
+ * 4. A small slice costs what planning its SELECT costs, and no more is spent on that than it needs: the
+ *    planner's searches and compiled code come back only on larger ones. The rows are the same. */
 #include "stages/refine/gold/gold_int.h"
 
-enum { SLICE_BYTES = 48 << 20 };
+enum { SLICE_BYTES = 48 << 20, SMALL_BYTES = 2 << 20 };
+
+static const char small_settings[] =
+    " SETTINGS query_plan_enable_optimizations=0, compile_expressions=0, join_algorithm='hash'";
+static const char *const databases[CREW_LANES] = {"scratch_gold", "scratch_gold_2"};
 
 /* One table of the model, as far as it is loaded. */
 struct loaded {
@@ -24,12 +31,18 @@ struct existing {
     bool seen;
 };
 
+/* One slice. */
 struct slice_run {
     struct gold *g;
     struct gold_model *m;
     const struct slice *groups;
     size_t count;
     struct gold_changes *changes;
+    struct crew_job job;
+    bool given;                  /* to the crew, and not yet finished */
+    struct engine_result result; /* of the SELECT */
+    bool computed;
+    struct error error; /* why it is not */
     struct loaded *tables;
     struct map *values; /* one for each line: what its parent's rows ask for */
     size_t line;        /* being loaded */
@@ -55,6 +68,7 @@ static void free_run(struct slice_run *r)
     map_free(&r->rows, mem_free);
     buf_free(&r->row_bytes);
     buf_free(&r->text);
+    engine_result_free(&r->result);
 }
 
 /* ---- inputs forwards ---- */
@@ -137,47 +151,86 @@ static bool load(struct slice_run *r, struct error *err)
 
 /* ---- the scratch database ---- */
 
-static bool make_scratch(struct gold *g, struct gold_input *in, struct error *err)
+static bool statement(struct engine_conn *conn, const char *words, int lane, const char *table,
+                      struct error *err)
 {
     struct buf sql = {0};
-    if (columns_equal(&in->scratch, in->columns)) return true;
-    buf_put_text(&sql, "DROP TABLE IF EXISTS scratch_gold.");
-    buf_put_sql_name(&sql, in->name);
-    bool ok = engine_run(g->scratch, buf_text(&sql), err);
-    buf_clear(&sql);
-    buf_put_text(&sql, "CREATE TABLE scratch_gold.");
+    buf_printf(&sql, "%s %s.", words, databases[lane]);
+    buf_put_sql_name(&sql, table);
+    bool ok = engine_run(conn, buf_text(&sql), err);
+    buf_free(&sql);
+    return ok;
+}
+
+static bool make_scratch(struct engine_conn *conn, struct gold_input *in, int lane, struct error *err)
+{
+    struct gold_scratch *scratch = &in->scratch[lane];
+    struct buf sql = {0};
+    if (columns_equal(&scratch->columns, in->columns)) return true;
+    buf_printf(&sql, "CREATE TABLE %s.", databases[lane]);
     buf_put_sql_name(&sql, in->name);
     buf_put_text(&sql, " (");
     columns_clickhouse(in->columns, &sql);
     buf_put_text(&sql, ") ENGINE = Memory");
-    ok = ok && engine_run(g->scratch, buf_text(&sql), err);
+    bool ok = statement(conn, "DROP TABLE IF EXISTS", lane, in->name, err) &&
+              engine_run(conn, buf_text(&sql), err);
     buf_free(&sql);
     if (!ok) return false;
-    columns_free(&in->scratch);
-    columns_copy(&in->scratch, in->columns);
-    in->scratch_dirty = false;
+    columns_free(&scratch->columns);
+    columns_copy(&scratch->columns, in->columns);
+    scratch->dirty = false;
     return true;
 }
 
-static bool fill_scratch(struct gold *g, struct gold_input *in, struct slice rows, struct error *err)
+static bool fill_scratch(struct engine_conn *conn, struct gold_input *in, int lane, struct slice rows,
+                         struct error *err)
 {
-    struct buf sql = {0};
-    bool ok = make_scratch(g, in, err);
-    if (ok && in->scratch_dirty) {
-        buf_put_text(&sql, "TRUNCATE TABLE scratch_gold.");
-        buf_put_sql_name(&sql, in->name);
-        ok = engine_run(g->scratch, buf_text(&sql), err);
-        in->scratch_dirty = !ok;
+    struct gold_scratch *scratch = &in->scratch[lane];
+    bool ok = make_scratch(conn, in, lane, err);
+    if (ok && scratch->dirty) {
+        ok = statement(conn, "TRUNCATE TABLE", lane, in->name, err);
+        scratch->dirty = !ok;
     }
     if (ok && rows.len) {
-        buf_clear(&sql);
-        buf_put_text(&sql, "INSERT INTO scratch_gold.");
+        struct buf sql = {0};
+        buf_printf(&sql, "INSERT INTO %s.", databases[lane]);
         buf_put_sql_name(&sql, in->name);
-        in->scratch_dirty = true;
-        ok = engine_insert(g->scratch, buf_text(&sql), "RowBinary", rows, NULL, err);
+        scratch->dirty = true;
+        ok = engine_insert(conn, buf_text(&sql), "RowBinary", rows, NULL, err);
+        buf_free(&sql);
     }
-    buf_free(&sql);
     return ok || error_wrap(err, "scratch table %s", in->name);
+}
+
+/* The crew's part: what it reads of the slice does not change meanwhile. */
+static bool select_rows(struct slice_run *r, int lane)
+{
+    struct engine_conn *conn = r->g->scratch[lane];
+    struct buf sql = {0};
+    for (size_t t = 0; t < r->m->table_count; t++) {
+        struct gold_input *in = &r->g->models.inputs[r->m->tables[t]];
+        if (!fill_scratch(conn, in, lane, buf_slice(&r->tables[t].rows), &r->error)) return false;
+        buf_free(&r->tables[t].rows);
+    }
+    gold_put_select(r->m, &sql);
+    if (r->bytes <= SMALL_BYTES) buf_put_text(&sql, small_settings);
+    bool ok = engine_query(conn, buf_text(&sql), "RowBinary", NULL, 0, &r->result, &r->error);
+    buf_free(&sql);
+    return ok;
+}
+
+static void run_select(void *arg, int lane)
+{
+    struct slice_run *r = arg;
+    r->computed = select_rows(r, lane);
+}
+
+/* Whether the inputs that were loaded can give rows at all. */
+static bool may_give_rows(const struct slice_run *r)
+{
+    for (size_t l = 0; l < r->m->line_count; l++)
+        if (r->m->lines[l].required && r->tables[r->m->lines[l].table].rows.len == 0) return false;
+    return true;
 }
 
 /* ---- new rows against those that are there ---- */
@@ -234,31 +287,40 @@ static bool compare(struct slice_run *r, struct slice result, struct error *err)
     return true;
 }
 
-static bool compute(struct slice_run *r, struct error *err)
+/* ---- a set of groups ---- */
+
+static bool slice_begin(struct slice_run *r, struct error *err)
 {
-    struct buf sql = {0};
-    struct engine_result result;
-    for (size_t t = 0; t < r->m->table_count; t++) {
-        struct gold_input *in = &r->g->models.inputs[r->m->tables[t]];
-        if (!fill_scratch(r->g, in, buf_slice(&r->tables[t].rows), err)) return false;
-        buf_free(&r->tables[t].rows);
-    }
-    gold_put_select(r->m, &sql);
-    bool ok = engine_query(r->g->scratch, buf_text(&sql), "RowBinary", NULL, 0, &result, err);
-    buf_free(&sql);
-    if (!ok) return false;
-    ok = compare(r, result.data, err);
-    engine_result_free(&result);
-    return ok;
+    prepare(r);
+    if (!load(r, err)) return false;
+    if (r->too_large) return true;
+    r->job = (struct crew_job){.run = run_select, .arg = r};
+    r->computed = !may_give_rows(r);
+    r->given = !r->computed;
+    if (r->given) crew_give(r->g->crew, &r->job);
+    return true;
+}
+
+static void slice_wait(struct slice_run *r)
+{
+    if (r->given) crew_finish(r->g->crew, &r->job);
+    r->given = false;
+}
+
+static bool slice_end(struct slice_run *r, struct error *err)
+{
+    slice_wait(r);
+    if (r->computed) return compare(r, r->result.data, err);
+    *err = r->error;
+    return false;
 }
 
 static bool run_slice(struct gold *g, struct gold_model *m, const struct slice *groups, size_t count,
                       struct gold_changes *changes, struct error *err)
 {
     struct slice_run r = {.g = g, .m = m, .groups = groups, .count = count, .changes = changes};
-    prepare(&r);
-    bool ok = load(&r, err), halve = r.too_large;
-    if (ok && !halve) ok = compute(&r, err);
+    bool ok = slice_begin(&r, err), halve = r.too_large;
+    if (ok && !halve) ok = slice_end(&r, err);
     free_run(&r);
     if (!ok) return false;
     if (!halve) return !gold_changes_large(changes) || gold_changes_flush(changes, err);
@@ -266,8 +328,8 @@ static bool run_slice(struct gold *g, struct gold_model *m, const struct slice *
            run_slice(g, m, groups + count / 2, count - count / 2, changes, err);
 }
 
-bool gold_run_groups(struct gold *g, struct gold_model *m, const struct map *groups, struct gold_changes *c,
-                     struct error *err)
+static bool run_slices(struct gold *g, struct gold_model *m, const struct map *groups,
+                       struct gold_changes *c, struct error *err)
 {
     struct slice *part = mem_resize(NULL, GOLD_SLICE_GROUPS, sizeof *part);
     bool ok = true, more = true;
@@ -278,5 +340,54 @@ bool gold_run_groups(struct gold *g, struct gold_model *m, const struct map *gro
         ok = n == 0 || run_slice(g, m, part, n, c, err);
     }
     mem_free(part);
+    return ok;
+}
+
+struct gold_groups {
+    struct slice_run slice; /* when all groups fit one */
+    struct slice *part;     /* its groups; NULL: several slices, all of them at the end */
+    const struct map *groups;
+};
+
+void gold_groups_cancel(struct gold_groups *run)
+{
+    if (!run) return;
+    if (run->part) {
+        slice_wait(&run->slice);
+        free_run(&run->slice);
+    }
+    mem_free(run->part);
+    mem_free(run);
+}
+
+bool gold_groups_begin(struct gold *g, struct gold_model *m, const struct map *groups, struct gold_changes *c,
+                       struct gold_groups **out, struct error *err)
+{
+    struct gold_groups *run = mem_alloc(sizeof *run);
+    *run = (struct gold_groups){.groups = groups};
+    run->slice = (struct slice_run){.g = g, .m = m, .count = groups->count, .changes = c};
+    *out = run;
+    if (groups->count > GOLD_SLICE_GROUPS) return true;
+    run->part = mem_resize(NULL, groups->count + 1, sizeof *run->part);
+    run->slice.groups = run->part;
+    for (size_t at = 0, n = 0; n < groups->count && map_next(groups, &at, &run->part[n], NULL);)
+        n++;
+    if (slice_begin(&run->slice, err)) {
+        if (!run->slice.too_large) return true;
+        free_run(&run->slice);
+        mem_free(run->part);
+        run->part = NULL;
+        return true;
+    }
+    gold_groups_cancel(run);
+    *out = NULL;
+    return false;
+}
+
+bool gold_groups_end(struct gold_groups *run, struct error *err)
+{
+    struct slice_run *s = &run->slice;
+    bool ok = run->part ? slice_end(s, err) : run_slices(s->g, s->m, run->groups, s->changes, err);
+    gold_groups_cancel(run);
     return ok;
 }

@@ -1,0 +1,96 @@
+#include "base/crew.h"
+
+#include "base/mem.h"
+
+#include <pthread.h>
+#include <string.h>
+
+struct crew {
+    pthread_mutex_t lock; /* protects all below and every job's state; nothing else is taken while held */
+    pthread_cond_t given, done;
+    struct crew_job *waiting; /* newest first */
+    bool ended;
+    pthread_t thread;
+};
+
+static void *help(void *arg)
+{
+    struct crew *c = arg;
+    pthread_mutex_lock(&c->lock);
+    for (;;) {
+        while (!c->waiting && !c->ended)
+            pthread_cond_wait(&c->given, &c->lock);
+        struct crew_job *job = c->waiting;
+        if (!job) break;
+        c->waiting = job->next;
+        job->state = CREW_RUNNING;
+        pthread_mutex_unlock(&c->lock);
+        job->run(job->arg, 1);
+        pthread_mutex_lock(&c->lock);
+        job->state = CREW_DONE;
+        pthread_cond_signal(&c->done);
+    }
+    pthread_mutex_unlock(&c->lock);
+    return NULL;
+}
+
+bool crew_open(struct crew **out, struct error *err)
+{
+    struct crew *c = mem_alloc(sizeof *c);
+    *c = (struct crew){0};
+    pthread_mutex_init(&c->lock, NULL);
+    pthread_cond_init(&c->given, NULL);
+    pthread_cond_init(&c->done, NULL);
+    int failed = pthread_create(&c->thread, NULL, help, c);
+    if (failed) {
+        mem_free(c);
+        return error_set(err, ERROR_FATAL, "a thread cannot be started: %s", strerror(failed));
+    }
+    *out = c;
+    return true;
+}
+
+void crew_close(struct crew *c)
+{
+    if (!c) return;
+    pthread_mutex_lock(&c->lock);
+    c->ended = true;
+    pthread_cond_signal(&c->given);
+    pthread_mutex_unlock(&c->lock);
+    pthread_join(c->thread, NULL);
+    pthread_cond_destroy(&c->given);
+    pthread_cond_destroy(&c->done);
+    pthread_mutex_destroy(&c->lock);
+    mem_free(c);
+}
+
+void crew_give(struct crew *c, struct crew_job *job)
+{
+    pthread_mutex_lock(&c->lock);
+    job->state = CREW_WAITING;
+    job->next = c->waiting;
+    c->waiting = job;
+    pthread_cond_signal(&c->given);
+    pthread_mutex_unlock(&c->lock);
+}
+
+/* Takes the job out of the line; false when the helper has it. */
+static bool withdraw(struct crew *c, const struct crew_job *job)
+{
+    struct crew_job **at = &c->waiting;
+    while (*at && *at != job)
+        at = &(*at)->next;
+    if (!*at) return false;
+    *at = job->next;
+    return true;
+}
+
+void crew_finish(struct crew *c, struct crew_job *job)
+{
+    pthread_mutex_lock(&c->lock);
+    bool ours = withdraw(c, job);
+    while (!ours && job->state != CREW_DONE)
+        pthread_cond_wait(&c->done, &c->lock);
+    pthread_mutex_unlock(&c->lock);
+    if (ours) job->run(job->arg, 0);
+}
