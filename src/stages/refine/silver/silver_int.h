@@ -1,6 +1,7 @@
 /* Private to the files of this folder.
  *
- *   silver.c    open, close, the tables of a range, positions
+ *   silver.c    open, close, tables, positions
+ *   apply.c     a range of bronze: its tables, begun together, committed one by one
  *   table.c     one source table: schemas, columns, opening, its record in the state
  *   model.c     a model file or a generated model becomes one SELECT
  *   clean.c     raw images in, typed rows or reasons out, by the engine
@@ -21,6 +22,7 @@
 #ifndef MILLRACE_STAGES_SILVER_INT_H
 #define MILLRACE_STAGES_SILVER_INT_H
 
+#include "base/crew.h"
 #include "base/map.h"
 #include "base/metrics.h"
 #include "stages/refine/silver/raw.h"
@@ -203,7 +205,8 @@ struct range_work {
 struct silver {
     struct flow *flow;
     struct engine_conn *conn;
-    struct cleaner cleaner;
+    struct cleaner cleaner, helper_cleaner; /* lanes of the crew */
+    struct crew *crew;
     struct silver_hooks hooks;
     struct map tables; /* source name -> struct table * */
     struct keyed *quarantine;
@@ -214,6 +217,10 @@ struct silver {
     size_t upkeep_next;
 };
 
+/* Opens a table's handles; a state that is behind the lake gets h/ again from the lake. */
+bool silver_load_table(struct silver *s, struct table *t, struct error *err) MUST_CHECK;
+void silver_unload_table(struct table *t);
+struct table *silver_add_table(struct silver *s, const char *source);
 /* By silver's name; NULL when there is none. */
 struct table *silver_find(const struct silver *s, const char *name);
 
