@@ -85,12 +85,33 @@ static bool withdraw(struct crew *c, const struct crew_job *job)
     return true;
 }
 
+static struct crew_job *oldest(const struct crew *c)
+{
+    struct crew_job *job = c->waiting;
+    while (job && job->next)
+        job = job->next;
+    return job;
+}
+
+/* Runs a withdrawn job on this thread; the lock is held before and after. */
+static void run_here(struct crew *c, struct crew_job *job)
+{
+    job->state = CREW_RUNNING;
+    pthread_mutex_unlock(&c->lock);
+    job->run(job->arg, 0);
+    pthread_mutex_lock(&c->lock);
+    job->state = CREW_DONE;
+}
+
 void crew_finish(struct crew *c, struct crew_job *job)
 {
     pthread_mutex_lock(&c->lock);
-    bool ours = withdraw(c, job);
-    while (!ours && job->state != CREW_DONE)
-        pthread_cond_wait(&c->done, &c->lock);
+    while (job->state != CREW_DONE) {
+        struct crew_job *next = withdraw(c, job) ? job : oldest(c);
+        if (!next)
+            pthread_cond_wait(&c->done, &c->lock);
+        else if (next == job || withdraw(c, next))
+            run_here(c, next);
+    }
     pthread_mutex_unlock(&c->lock);
-    if (ours) job->run(job->arg, 0);
 }

@@ -1,6 +1,6 @@
-/* A stage's thread and one helper. Jobs are given out and finished in any order; a job that the helper
- * has not begun when the owner wants its result is run by the owner itself, so nothing ever waits for a
- * busy helper. The helper takes the newest job first: the owner finishes the oldest.
+/* A stage's thread and one helper. Jobs are given out and finished in any order. A job that the helper
+ * has not begun when the owner wants its result is run by the owner itself, and while the helper works on
+ * it the owner runs others that wait, the oldest first; the helper takes the newest.
  *
  *   crew_give --> waiting --helper--> running --> done --crew_finish--> the owner's again
  *                    \-------------crew_finish: the owner runs it-------^

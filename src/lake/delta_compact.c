@@ -6,13 +6,14 @@
  *  3. A call copies about rows_max rows and FILES_MAX files at most; the rest follows at the next.
  *  4. The commit is all dataChange=false and carries nothing else: readers of the history do not see
  *     it, and appends of other writers pass it by.
- *  5. Memory is bounded by one small file: the rows stream from file to file, the statistics of the new
- *     one are computed on the way. */
+ *  5. Memory is bounded by one small file, or a batch of very small ones (a statement for each would cost
+ *     more than its rows): the rows stream from file to file, the statistics of the new one are computed
+ *     on the way. */
 #include "lake/delta_int.h"
 
 #include <stdlib.h>
 
-enum { GROWTH = 2, FILES_MAX = 128 };
+enum { GROWTH = 2, FILES_MAX = 128, BATCH_BYTES = 1 << 20 };
 
 typedef const struct delta_file *file_ref;
 
@@ -96,11 +97,47 @@ struct copy {
     struct delta_stats *stats;
 };
 
-static bool copy_file(struct copy *c, file_ref f, struct error *err)
+/* Appends the file's path in the table's folder; false when it lies elsewhere or a list of paths could not
+ * hold it. */
+static bool put_listed(const struct delta_table *t, file_ref f, struct buf *list)
+{
+    struct buf path = {0};
+    delta_put_file_path(t, f, &path);
+    const char *text = buf_text(&path);
+    size_t folder = strlen(t->folder);
+    bool fits = strncmp(text, t->folder, folder) == 0 && text[folder] == '/' && !strpbrk(text, "{},*?");
+    if (fits) buf_printf(list, "%s%s", list->len ? "," : "", text + folder + 1);
+    buf_free(&path);
+    return fits;
+}
+
+/* How many of the files are read at once, and the path that names them. */
+static size_t put_batch(const struct delta_table *t, file_ref *files, size_t count, struct buf *path)
+{
+    struct buf list = {0};
+    int64_t bytes = 0;
+    size_t n = 0;
+    for (; n < count && (n == 0 || bytes + files[n]->size_bytes <= BATCH_BYTES); n++) {
+        if (!put_listed(t, files[n], &list)) break;
+        bytes += files[n]->size_bytes;
+    }
+    if (n < 2)
+        delta_put_file_path(t, files[0], path);
+    else
+        buf_printf(path, "%s/{%s}", t->folder, buf_text(&list));
+    buf_free(&list);
+    return n < 2 ? 1 : n;
+}
+
+/* Copies the first of the files; *taken tells how many. One thread reads a list in its order. */
+static bool copy_files(struct copy *c, file_ref *files, size_t count, size_t *taken, struct error *err)
 {
     struct buf sql = {0}, path = {0}, structure = {0};
     struct engine_result rows;
-    delta_put_file_path(c->table, f, &path);
+    int64_t before = delta_stats_count(c->stats), told = 0;
+    *taken = put_batch(c->table, files, count, &path);
+    for (size_t i = 0; i < *taken; i++)
+        told += files[i]->rows;
     delta_read_structure(&c->table->now.file_columns, &structure);
     buf_put_text(&sql, "SELECT * FROM file(");
     buf_put_sql_text(&sql, buf_slice(&path));
@@ -108,13 +145,13 @@ static bool copy_file(struct copy *c, file_ref f, struct error *err)
     buf_put_sql_text(&sql, buf_slice(&structure));
     buf_put_text(&sql, ") SETTINGS max_threads=1, input_format_parquet_allow_missing_columns=1, "
                        "input_format_parquet_preserve_order=1, use_hive_partitioning=0");
-    int64_t before = delta_stats_count(c->stats);
     bool ok = engine_query(c->reader, buf_text(&sql), "RowBinary", NULL, 0, &rows, err);
     if (ok) {
         ok = delta_stats_rows(c->stats, rows.data, err) && engine_insert_append(c->writer, rows.data, err);
-        if (ok && delta_stats_count(c->stats) - before != f->rows)
-            ok = error_set(err, ERROR_DATA, "%.300s holds %lld rows, the log tells %lld", f->path,
-                           (long long)(delta_stats_count(c->stats) - before), (long long)f->rows);
+        if (ok && delta_stats_count(c->stats) - before != told)
+            ok = error_set(err, ERROR_DATA, "%.300s%s holds %lld rows, the log tells %lld", files[0]->path,
+                           *taken > 1 ? " and those after it" : "",
+                           (long long)(delta_stats_count(c->stats) - before), (long long)told);
         engine_result_free(&rows);
     }
     buf_free(&sql);
@@ -133,8 +170,8 @@ static bool copy_group(struct copy *c, struct engine_conn *conn, const struct gr
               engine_insert_begin(conn, buf_text(&sql), "RowBinary", &c->writer, err);
     buf_free(&sql);
     if (!ok) return false;
-    for (size_t i = 0; ok && i < g->count; i++)
-        ok = copy_file(c, g->files[i], err);
+    for (size_t i = 0, taken = 0; ok && i < g->count; i += taken)
+        ok = copy_files(c, g->files + i, g->count - i, &taken, err);
     struct error closing;
     bool closed = engine_insert_end(c->writer, !ok, &written, ok ? err : &closing);
     if (ok && closed && (int64_t)written != delta_stats_count(c->stats))

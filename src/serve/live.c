@@ -1,6 +1,7 @@
 /* Live updates by server-sent events. One producer looks at the warehouse's position every TICK_US; when it
- * moved, the newest orders are read once and every listener gets the same text. A listener that was away
- * gets the newest text at once: it holds all that is needed, nothing is replayed.
+ * moved, the newest orders are read once and every listener gets the same text. Nothing is read while nobody
+ * listens; who comes then gets the next tick's text. A listener that was away gets the newest text at once:
+ * it holds all that is needed, nothing is replayed.
  *
  *   id: <position>
  *   data: {"position":..,"lsn":"..","commit_us":..,"lag_us":..,"recent":[..]} */
@@ -15,10 +16,12 @@ enum { TICK_US = 500000, BEAT_US = 2000000 };
 struct live {
     struct serve *serve;
     pthread_t thread;
-    pthread_mutex_t lock; /* protects text, number, stopping */
+    pthread_mutex_t lock; /* protects all below */
     pthread_cond_t changed;
     struct buf text;      /* the newest event */
     uint64_t number;
+    size_t listeners;
+    bool asked; /* by the first listener */
     bool stopping;
 };
 
@@ -47,13 +50,24 @@ static bool stopping(struct live *l)
     return stop;
 }
 
+static bool listened(struct live *l, bool *asked)
+{
+    pthread_mutex_lock(&l->lock);
+    bool any = l->listeners > 0;
+    *asked = l->asked;
+    l->asked = false;
+    pthread_mutex_unlock(&l->lock);
+    return any;
+}
+
 static void *produce(void *arg)
 {
     struct live *l = arg;
     int64_t seen = -1, beat_us = 0;
     while (!stopping(l)) {
         int64_t position = atomic_load(&l->serve->flow->warehouse_position), now_us = clock_mono_us();
-        if (position != seen) {
+        bool asked, any = listened(l, &asked);
+        if (any && (asked || position != seen)) {
             struct error ignored; /* the next version brings the next try; the age of the numbers is shown */
             struct buf recent = {0};
             bool ok = serve_query(l->serve, "recent", NULL, 0, &recent, &ignored);
@@ -61,7 +75,7 @@ static void *produce(void *arg)
             buf_free(&recent);
             if (ok) seen = position;
             beat_us = now_us;
-        } else if (now_us - beat_us >= BEAT_US) {
+        } else if (any && now_us - beat_us >= BEAT_US) {
             publish(l, NULL);
             beat_us = now_us;
         }
@@ -124,6 +138,9 @@ static ssize_t send_more(void *arg, uint64_t position, char *to, size_t max)
 static void forget(void *arg)
 {
     struct listener *me = arg;
+    pthread_mutex_lock(&me->live->lock);
+    me->live->listeners--;
+    pthread_mutex_unlock(&me->live->lock);
     buf_free(&me->text);
     mem_free(me);
 }
@@ -132,6 +149,12 @@ enum MHD_Result live_answer(struct http_request *r)
 {
     struct listener *me = mem_alloc(sizeof *me);
     me->live = r->serve->live;
+    pthread_mutex_lock(&me->live->lock);
+    if (me->live->listeners++ == 0) { /* the text may be old */
+        me->number = me->live->number;
+        me->live->asked = true;
+    }
+    pthread_mutex_unlock(&me->live->lock);
     struct MHD_Response *response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 16384, send_more, me, forget);
     MHD_add_response_header(response, "Content-Type", "text/event-stream");
     MHD_add_response_header(response, "Cache-Control", "no-store");

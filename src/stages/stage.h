@@ -85,6 +85,7 @@ struct flow {
     _Atomic uint64_t received_lsn;  /* end of the last transaction that capture handed on */
     _Atomic uint64_t durable_lsn;   /* bronze holds everything below; capture may confirm it */
     _Atomic int64_t bronze_version; /* newest committed */
+    _Atomic bool refine_hungry;     /* refine has, or soon has, nothing to do: bronze commits sooner */
     _Atomic int64_t refined_position;   /* silver and gold complete below (POSITION_AFTER) */
     _Atomic int64_t warehouse_position; /* the warehouse shows everything below */
     _Atomic uint64_t warehouse_lsn;     /* ... which is the source up to here */

@@ -1,6 +1,7 @@
 /* Bronze: change batches in, Delta commits out.
  *
  *   queue --> gather (until flush_ms or flush_bytes) --> one file per table --> commit + txn(end LSN)
+ *                     (a quarter of flush_ms when refine is hungry)
  *                                                                                 |
  *                                                durable_lsn, bronze_version <----+
  *
@@ -23,7 +24,7 @@
 
 #include <stdio.h>
 
-enum { UPKEEP_US = 5000000, WAIT_US = 500000, COMPACT_FILES = 128 };
+enum { UPKEEP_US = 5000000, WAIT_US = 500000, LOOK_US = 5000, COMPACT_FILES = 128 };
 
 static struct metric rows_total = METRIC_COUNTER("millrace_bronze_rows_total", "Changes made durable in bronze");
 static struct metric commits_total = METRIC_COUNTER("millrace_bronze_commits_total", "Commits of bronze");
@@ -202,6 +203,7 @@ static bool flush(struct bronze *b, struct error *err)
     size_t rows = b->rows, transactions = b->transactions;
     if (!write_files(b, err) || !commit(b, err)) return false;
     b->last_flush_us = start_us;
+    atomic_store(&b->flow->refine_hungry, false);
     b->rows = b->transactions = 0;
     b->position_only = false;
     int64_t took_us = clock_mono_us() - start_us;
@@ -287,6 +289,19 @@ static bool upkeep(struct bronze *b, struct error *err)
     return true;
 }
 
+/* When what is gathered is to be committed. */
+static int64_t flush_due_us(const struct bronze *b)
+{
+    int64_t wait_us = b->flow->config->flush_ms * 1000;
+    if (atomic_load(&b->flow->refine_hungry)) wait_us /= 4;
+    return b->last_flush_us + wait_us;
+}
+
+static int64_t smaller(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 static bool bronze_step(void *self, enum progress *out, struct error *err)
 {
     struct bronze *b = self;
@@ -297,8 +312,7 @@ static bool bronze_step(void *self, enum progress *out, struct error *err)
         wake_wait(&b->flow->bronze_wake, 10000);
         return true;
     }
-    int64_t due_us = b->last_flush_us + b->flow->config->flush_ms * 1000;
-    int64_t until_us = has_work(b) ? due_us : now_us + WAIT_US;
+    int64_t until_us = has_work(b) ? smaller(flush_due_us(b), now_us + LOOK_US) : now_us + WAIT_US;
     struct change_batch *batch = next_batch(b, until_us);
     if (batch && passes_cut(batch, cut)) return make_cut(b, err);
     if (batch) {
@@ -311,7 +325,7 @@ static bool bronze_step(void *self, enum progress *out, struct error *err)
     size_t budget = (size_t)b->flow->config->flush_bytes;
     if (b->open_transaction) return b->size_bytes < budget || write_files(b, err);
     bool drained = queue_count(&b->flow->changes) == 0;
-    bool due = b->size_bytes >= budget || b->file_count > 0 || (drained && clock_mono_us() >= due_us);
+    bool due = b->size_bytes >= budget || b->file_count > 0 || (drained && clock_mono_us() >= flush_due_us(b));
     if (has_work(b) && due) return flush(b, err);
     if (!batch && !has_work(b) && now_us - b->last_upkeep_us > UPKEEP_US) return upkeep(b, err);
     if (now_us - b->last_upkeep_us > 4 * UPKEEP_US) return upkeep(b, err);

@@ -304,6 +304,7 @@ static bool finish_range(struct refine *r, const struct range *range, struct err
     int64_t start_us = clock_mono_us();
     if (!apply_gold(r, range->to, err)) return false;
     histogram_record(&gold_time, clock_mono_us() - start_us);
+    atomic_store(&r->flow->refine_hungry, true); /* what bronze commits by now is in the next range */
     failpoint("refine.batches");
     if (!write_batches_row(r, range, err)) return false;
     r->position = range->to;
@@ -390,6 +391,7 @@ static bool refine_step(void *self, enum progress *out, struct error *err)
         ok = take_range(r, &range, err);
     } else {
         give_snapshot(r);
+        atomic_store(&r->flow->refine_hungry, true);
         stage_state(r->status, "up to date");
         ok = idle_step(r, out, err);
     }
