@@ -115,3 +115,11 @@ void crew_finish(struct crew *c, struct crew_job *job)
     }
     pthread_mutex_unlock(&c->lock);
 }
+
+bool crew_done(struct crew *c, const struct crew_job *job)
+{
+    pthread_mutex_lock(&c->lock);
+    bool done = job->state == CREW_DONE;
+    pthread_mutex_unlock(&c->lock);
+    return done;
+}

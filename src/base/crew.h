@@ -31,5 +31,7 @@ bool crew_open(struct crew **out, struct error *err) MUST_CHECK;
 void crew_close(struct crew *c);
 void crew_give(struct crew *c, struct crew_job *job);
 void crew_finish(struct crew *c, struct crew_job *job);
+/* Whether crew_finish would return at once. */
+bool crew_done(struct crew *c, const struct crew_job *job);
 
 #endif

@@ -3,6 +3,7 @@
 import threading
 
 import shoplib
+from conftest import wait_for
 
 
 def test_totals_stay_whole_during_a_storm(millrace, shop):
@@ -48,3 +49,27 @@ def test_totals_stay_whole_during_a_storm(millrace, shop):
     assert not failures, f"saw {failures[0]} instead of {[expected, count]}"
     millrace.caught_up()
     assert millrace.query("SELECT toString(sum(total_amount)), count() FROM fact_orders")[0] == [expected, count]
+
+
+def test_aggregates_follow_while_load_goes_on(millrace, shop):
+    """Models that are computed as a whole must not wait for a quiet moment: under load there is none."""
+    shoplib.load_sample(shop, orders=200)
+    millrace.start()
+    millrace.caught_up()
+    sums = "SELECT toString(sum(gross)), toString(sum(net)) FROM agg_monthly_revenue"
+    before = millrace.query(sums)
+    stop = threading.Event()
+
+    def load():
+        with shop.connect() as connection:
+            while not stop.is_set():
+                connection.execute("UPDATE order_items SET price = price + 1 WHERE order_id = "
+                                   "(SELECT order_id FROM order_items ORDER BY random() LIMIT 1)")
+
+    thread = threading.Thread(target=load)
+    thread.start()
+    try:
+        wait_for(lambda: millrace.query(sums) != before, timeout=60, what="agg_monthly_revenue under load")
+    finally:
+        stop.set()
+        thread.join(timeout=30)

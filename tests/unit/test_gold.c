@@ -354,7 +354,7 @@ static void whole_step(struct world *w, int64_t position)
     bool did = true;
     while (did) {
         w->gold->whole_next_us = 0;
-        need(gold_whole_step(w->gold, position, &did, &err), &err);
+        need(gold_whole_step(w->gold, position, true, &did, &err), &err);
     }
 }
 

@@ -401,7 +401,7 @@ static void run_random(uint64_t with_seed)
     unit_ok(gold_apply(gold, POSITION_AFTER(step), &err));
     while (did) {
         gold->whole_next_us = 0;
-        unit_ok(gold_whole_step(gold, POSITION_AFTER(step), &did, &err));
+        unit_ok(gold_whole_step(gold, POSITION_AFTER(step), true, &did, &err));
     }
     judge_models(true);
     close_world();

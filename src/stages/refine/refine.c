@@ -360,18 +360,22 @@ static bool replay(struct refine *r, char *request, struct error *err)
     return ok;
 }
 
+static bool whole_step(struct refine *r, bool *did, struct error *err)
+{
+    *did = false;
+    if (r->position == 0 || !r->gold_started) return true;
+    return gold_whole_step(r->gold, r->position, false, did, err);
+}
+
 static bool idle_step(struct refine *r, enum progress *out, struct error *err)
 {
-    bool did = false;
-    if (r->position > 0 && r->gold_started &&
-        !gold_whole_step(r->gold, r->position, &did, err))
-        return false;
-    atomic_store(&r->settled, !did);
-    if (did) {
+    bool did;
+    if (!whole_step(r, &did, err)) return false;
+    atomic_store(&r->settled, !did && !gold_whole_running(r->gold));
+    if (did)
         *out = PROGRESS_SOME;
-        return true;
-    }
-    wake_wait(&r->flow->refine_wake, WAIT_US);
+    else
+        wake_wait(&r->flow->refine_wake, WAIT_US);
     return true;
 }
 
@@ -388,7 +392,8 @@ static bool refine_step(void *self, enum progress *out, struct error *err)
     if (range.to > range.from) {
         *out = PROGRESS_SOME;
         atomic_store(&r->settled, false);
-        ok = take_range(r, &range, err);
+        bool did;
+        ok = take_range(r, &range, err) && (range.sliced || whole_step(r, &did, err));
     } else {
         give_snapshot(r);
         atomic_store(&r->flow->refine_hungry, true);

@@ -1,4 +1,4 @@
-/* Gold as refine sees it: opening the models' tables, following a batch, whole models (gold.h).
+/* Gold as refine sees it: opening the models' tables, following a batch (gold.h).
  *
  *   gold_apply:  inputs bound, gaps in the marks looked for, the row models followed (gold_follow.c)
  *   (refine: batches row, outbox)
@@ -9,8 +9,6 @@
 #include "base/log.h"
 #include "stages/outbox.h"
 #include "stages/refine/refine.h"
-
-#include <xxhash.h>
 
 /* So long a model that failed is left alone. */
 enum { REST_US = 60000000 };
@@ -105,7 +103,9 @@ static bool open_parts(struct gold *g, const struct asset *files, size_t count, 
     if (!gold_models_load(&g->models, files, count, err)) return false;
     if (!open_database(&g->scratch[0], "scratch_gold", "max_threads=1", err)) return false;
     if (!open_database(&g->scratch[1], "scratch_gold_2", "max_threads=1", err)) return false;
-    if (!open_database(&g->full, "full_gold", NULL, err) || !crew_open(&g->crew, err)) return false;
+    if (!open_database(&g->full, "full_gold", NULL, err)) return false;
+    if (!open_database(&g->whole, "whole_gold", "max_threads=1", err)) return false;
+    if (!crew_open(&g->crew, err) || !crew_open(&g->background, err)) return false;
     for (size_t i = 0; i < g->models.count; i++)
         if (!open_table(g, &g->models.items[i], err)) return error_wrap(err, "%s", g->models.items[i].name);
     return true;
@@ -138,7 +138,10 @@ void gold_close(struct gold *g)
     for (size_t i = 0; i < g->models.input_count; i++)
         if (g->models.inputs[i].history) delta_close(g->models.inputs[i].history);
     gold_models_free(&g->models);
+    gold_whole_cancel(g);
     crew_close(g->crew);
+    crew_close(g->background);
+    if (g->whole) engine_disconnect(g->whole);
     for (int lane = 0; lane < CREW_LANES; lane++)
         if (g->scratch[lane]) engine_disconnect(g->scratch[lane]);
     if (g->full) engine_disconnect(g->full);
@@ -265,78 +268,6 @@ bool gold_clear_marks(struct gold *g, struct error *err)
 bool gold_needs_rebuild(const struct gold *g)
 {
     return !any_built(g);
-}
-
-/* ---- whole models ---- */
-
-/* What the model was computed from: changes when it is due. */
-static uint64_t whole_signature(const struct gold *g, const struct gold_model *m)
-{
-    struct buf text = {0};
-    buf_put_u64(&text, gold_model_hash(g, m));
-    for (size_t i = 0; i < m->table_count; i++) {
-        const struct gold_input *in = &g->models.inputs[m->tables[i]];
-        buf_put_u64(&text, (uint64_t)(in->kind == GOLD_HISTORY ? delta_version(in->history)
-                                                               : keyed_version(in->keyed)));
-    }
-    uint64_t hash = XXH3_64bits(text.data, text.len);
-    buf_free(&text);
-    return hash ? hash : 1;
-}
-
-static bool whole_due(const struct gold *g, const struct gold_model *m)
-{
-    if (!m->whole || !gold_model_ready(g, m) || m->rest_us > clock_mono_us()) return false;
-    for (size_t i = 0; i < m->table_count; i++) {
-        const struct gold_input *in = &g->models.inputs[m->tables[i]];
-        if (in->kind == GOLD_MODEL && !g->models.items[in->model].built_hash) return false;
-    }
-    return m->columns_differ || m->built_hash != whole_signature(g, m);
-}
-
-/* The next one in turn, so that none starves. */
-static struct gold_model *next_whole(struct gold *g)
-{
-    for (size_t i = 0; i < g->models.count; i++) {
-        size_t at = (g->whole_turn + i) % g->models.count;
-        if (!whole_due(g, &g->models.items[at])) continue;
-        g->whole_turn = at + 1;
-        return &g->models.items[at];
-    }
-    return NULL;
-}
-
-/* After a run of d, rest so long that runs take no more than the allowed share. */
-static void rest(struct gold *g, int64_t took_us)
-{
-    int64_t percent = g->flow->config->whole_model_cpu_percent;
-    int64_t share = percent < 1 ? 1 : percent > 100 ? 100 : percent;
-    g->whole_next_us = clock_mono_us() + took_us * (100 - share) / share;
-}
-
-/* One that was never computed does not wait for the budget: empty aggregates help nobody. */
-static bool whole_missing(const struct gold *g)
-{
-    for (size_t i = 0; i < g->models.count; i++)
-        if (g->models.items[i].whole && !g->models.items[i].built_hash) return true;
-    return false;
-}
-
-bool gold_whole_step(struct gold *g, int64_t position, bool *did, struct error *err)
-{
-    *did = false;
-    int64_t start_us = clock_mono_us();
-    bool resting = start_us < g->whole_next_us;
-    if (resting && !whole_missing(g)) return true;
-    if (!gold_inputs_bind(g, err)) return error_wrap(err, "gold");
-    struct gold_model *m = next_whole(g);
-    if (!m || (resting && m->built_hash)) return true;
-    uint64_t signature = whole_signature(g, m);
-    bool ok = gold_run_full(g, m, position, OUTBOX_PENDING, err) && gold_set_built(g, m, signature, err);
-    rest(g, clock_mono_us() - start_us);
-    *did = ok;
-    if (ok) m->rest_us = 0;
-    return ok || gold_set_aside(g, m, err) || error_wrap(err, "gold: %s", m->name);
 }
 
 /* ---- what others see ---- */

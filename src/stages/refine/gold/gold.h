@@ -94,11 +94,13 @@ bool gold_rebuild(struct gold *g, int64_t position, struct error *err) MUST_CHEC
 bool gold_needs_rebuild(const struct gold *g);
 /* {"dim_products":12,...}: each gold table's Delta version. */
 void gold_versions(const struct gold *g, struct buf *json);
-/* Whole models: recomputes at most one that is due (its inputs have changed, and the share of time
- * spent stays within whole_model_cpu_percent); *did tells. position is what the inputs stand at. May be
- * called at any moment between batches: what changed goes to the warehouse with the next whole batch
- * (outbox.h, OUTBOX_PENDING). */
-bool gold_whole_step(struct gold *g, int64_t position, bool *did, struct error *err) MUST_CHECK;
+/* Whole models: begins one that is due (its inputs have changed, and the share of time spent stays within
+ * whole_model_cpu_percent), or goes on with the one that is being computed beside the batches; *did tells
+ * whether it did either. wait: until the next piece is there; else it comes with the flow's refine_wake.
+ * position is what the inputs stand at. May be called at any moment between batches: what changed goes to
+ * the warehouse with the next whole batch (outbox.h, OUTBOX_PENDING). */
+bool gold_whole_step(struct gold *g, int64_t position, bool wait, bool *did, struct error *err) MUST_CHECK;
+bool gold_whole_running(const struct gold *g);
 
 size_t gold_model_count(const struct gold *g);
 const char *gold_model_name(const struct gold *g, size_t i);

@@ -1,10 +1,13 @@
 /* A model's SELECT over the whole of its inputs, by views over the lake.
  *
  *   database of views (one for each input) --> SELECT, streamed --> rows in chunks
- *       gold_run_full:  each chunk is merged (what is unchanged is dropped), its keys noted in gs/;
+ *       gold_full_*:    each chunk is merged (what is unchanged is dropped), its keys noted in gs/;
  *                       then the table's keys that were not noted are deleted
  *       other columns:  the rows replace the table in one commit
  *       gold_recompute: handed out
+ *
+ *   gold_full_open --> [gold_full_read --> gold_full_take]* --> gold_full_close
+ *                       any thread         gold's thread
  *
  * 1. Memory is bounded by the chunk; the engine's own by its settings.
  * 2. gm/ is written last: a run that was cut short is made again from the start.
@@ -17,7 +20,7 @@
 #include "base/log.h"
 #include "stages/outbox.h"
 
-enum { VANISHED_MAX = 20000, KEY_JOIN = 0x1F, KEY_NULL = 0x1E };
+enum { VANISHED_MAX = 20000, READ_BYTES = 1 << 20, KEY_JOIN = 0x1F, KEY_NULL = 0x1E };
 
 /* Rows of a full run, one after the other. */
 struct row_stream {
@@ -89,14 +92,13 @@ static bool make_view(const struct gold *g, struct engine_conn *conn, const char
     return ok || error_wrap(err, "view of %s", in->table);
 }
 
+/* versions: one for each of the model's tables, -1 or no versions at all: the newest. */
 static bool make_views(const struct gold *g, const struct gold_model *m, struct engine_conn *conn,
-                       const char *database, gold_version_of *version_of, void *arg, struct error *err)
+                       const char *database, const int64_t *versions, struct error *err)
 {
-    for (size_t i = 0; i < m->table_count; i++) {
-        const struct gold_input *in = &g->models.inputs[m->tables[i]];
-        int64_t version = version_of ? version_of(arg, in->table) : -1;
-        if (!make_view(g, conn, database, in, version, err)) return false;
-    }
+    for (size_t i = 0; i < m->table_count; i++)
+        if (!make_view(g, conn, database, &g->models.inputs[m->tables[i]], versions ? versions[i] : -1, err))
+            return false;
     return true;
 }
 
@@ -141,7 +143,23 @@ static bool next_chunk(struct row_stream *s, struct error *err)
     s->at = 0;
     if (!engine_stream_next(s->stream, &chunk, &s->ended, err)) return false;
     if (!s->ended) buf_put_slice(&s->bytes, chunk);
-    if (s->ended && s->bytes.len) return error_set(err, ERROR_FATAL, "the engine's last row is cut short");
+    return true;
+}
+
+/* After the last row: nothing may be left. */
+static bool at_end(const struct row_stream *s, struct error *err)
+{
+    return s->at == s->bytes.len || error_set(err, ERROR_FATAL, "the engine's last row is cut short");
+}
+
+/* A row of what is in memory; both are valid until the next call. */
+static bool take_read(struct row_stream *s, struct slice *key, struct slice *row)
+{
+    struct slice rest = {s->bytes.data + s->at, s->bytes.len - s->at};
+    if (!rest.len || !row_next(&s->m->columns, &rest, s->fields, row)) return false;
+    s->at = s->bytes.len - rest.len;
+    put_row_key(s);
+    *key = buf_slice(&s->key);
     return true;
 }
 
@@ -149,29 +167,30 @@ static bool next_chunk(struct row_stream *s, struct error *err)
 static bool next_row(void *arg, struct slice *key, struct slice *row, bool *done, struct error *err)
 {
     struct row_stream *s = arg;
-    for (;;) {
-        struct slice rest = {s->bytes.data + s->at, s->bytes.len - s->at};
-        if (rest.len && row_next(&s->m->columns, &rest, s->fields, row)) {
-            s->at = s->bytes.len - rest.len;
-            put_row_key(s);
-            *key = buf_slice(&s->key);
-            *done = false;
-            return true;
-        }
-        if (s->ended) break;
+    *done = false;
+    while (!take_read(s, key, row)) {
+        *done = s->ended;
+        if (s->ended) return at_end(s, err);
         if (!next_chunk(s, err)) return false;
     }
-    *done = true;
     return true;
 }
 
 /* ---- merged by difference ---- */
 
-struct full_run {
+struct gold_full {
     struct gold *g;
     struct gold_model *m;
+    struct engine_conn *conn;
+    const char *database;
+    int64_t *versions; /* of the inputs; NULL: newest */
+    int64_t start_us;
+    bool reading;       /* the SELECT is open */
+    bool failed;
+    struct error error; /* of gold_full_read */
     struct gold_changes changes;
     struct row_stream rows;
+    bool taking;
     bool note; /* the table had rows: keys that vanish must be found */
     struct state_batch *noted;
     struct buf key;
@@ -180,14 +199,14 @@ struct full_run {
     size_t row_count;
 };
 
-static void put_note(struct full_run *r, struct slice key)
+static void put_note(struct gold_full *r, struct slice key)
 {
     buf_clear(&r->key);
     gold_put_key(&r->key, "gs", r->m->name, true);
     buf_put_slice(&r->key, key);
 }
 
-static bool clear_notes(struct full_run *r, struct error *err)
+static bool clear_notes(struct gold_full *r, struct error *err)
 {
     struct buf from = {0}, to = {0};
     struct state_batch *b = state_batch_new();
@@ -202,7 +221,7 @@ static bool clear_notes(struct full_run *r, struct error *err)
     return ok;
 }
 
-static bool flush_chunk(struct full_run *r, struct error *err)
+static bool flush_chunk(struct gold_full *r, struct error *err)
 {
     if (r->note && !state_write(r->g->flow->state, r->noted, err)) return false;
     state_batch_free(r->noted);
@@ -210,7 +229,7 @@ static bool flush_chunk(struct full_run *r, struct error *err)
     return gold_changes_flush(&r->changes, err);
 }
 
-static bool take_row(struct full_run *r, struct slice key, struct slice row, struct error *err)
+static bool take_row(struct gold_full *r, struct slice key, struct slice row, struct error *err)
 {
     if (map_find(&r->changes.by_key, key))
         return error_set(err, ERROR_CONFIG, "the key %.*s comes twice", (int)key.len, key.data);
@@ -223,20 +242,9 @@ static bool take_row(struct full_run *r, struct slice key, struct slice row, str
     return !gold_changes_large(&r->changes) || flush_chunk(r, err);
 }
 
-static bool merge_rows(struct full_run *r, struct error *err)
-{
-    bool done = false;
-    while (!done) {
-        struct slice key, row;
-        if (!next_row(&r->rows, &key, &row, &done, err)) return false;
-        if (!done && !take_row(r, key, row, err)) return false;
-    }
-    return !r->note || flush_chunk(r, err);
-}
-
 static bool take_vanished(void *arg, struct slice key, struct slice row, struct error *err)
 {
-    struct full_run *r = arg;
+    struct gold_full *r = arg;
     bool noted = false;
     struct buf none = {0};
     (void)row;
@@ -251,7 +259,7 @@ static bool take_vanished(void *arg, struct slice key, struct slice row, struct 
     return true;
 }
 
-static void delete_vanished(struct full_run *r)
+static void delete_vanished(struct gold_full *r)
 {
     for (size_t at = 0; at < r->vanished.len;) {
         uint64_t len;
@@ -263,7 +271,7 @@ static void delete_vanished(struct full_run *r)
 }
 
 /* Deletes what the table has and the full run did not give. */
-static bool merge_vanished(struct full_run *r, struct error *err)
+static bool merge_vanished(struct gold_full *r, struct error *err)
 {
     do {
         buf_clear(&r->vanished);
@@ -275,18 +283,26 @@ static bool merge_vanished(struct full_run *r, struct error *err)
     return clear_notes(r, err);
 }
 
-static bool merge_all(struct full_run *r, struct error *err)
+/* The rows that are in memory; after the last ones what vanished, and the final merge. */
+static bool merge_read(struct gold_full *r, struct error *err)
 {
-    r->note = keyed_row_count(r->m->keyed) > 0;
-    if (r->note && !clear_notes(r, err)) return false;
-    if (!merge_rows(r, err)) return false;
-    if (r->note && !merge_vanished(r, err)) return false;
+    struct slice key, row;
+    if (!r->taking) {
+        r->taking = true;
+        r->note = keyed_row_count(r->m->keyed) > 0;
+        if (r->note && !clear_notes(r, err)) return false;
+    }
+    while (take_read(&r->rows, &key, &row))
+        if (!take_row(r, key, row, err)) return false;
+    if (!r->rows.ended) return true;
+    if (!at_end(&r->rows, err)) return false;
+    if (r->note && (!flush_chunk(r, err) || !merge_vanished(r, err))) return false;
     return gold_changes_end(&r->changes, err);
 }
 
 /* ---- replaced ---- */
 
-static bool announce_replacement(struct full_run *r, struct error *err)
+static bool announce_replacement(struct gold_full *r, struct error *err)
 {
     struct gold *g = r->g;
     struct state_batch *b = state_batch_new();
@@ -299,7 +315,7 @@ static bool announce_replacement(struct full_run *r, struct error *err)
     return ok;
 }
 
-static bool replace_all(struct full_run *r, struct error *err)
+static bool replace_all(struct gold_full *r, struct error *err)
 {
     int64_t now = keyed_position(r->m->keyed), position = r->changes.position;
     if (!announce_replacement(r, err)) return false;
@@ -311,33 +327,75 @@ static bool replace_all(struct full_run *r, struct error *err)
     return true;
 }
 
-/* ---- whole runs ---- */
+/* ---- a run ---- */
 
-static bool run(struct full_run *r, struct error *err)
+struct gold_full *gold_full_open(struct gold *g, struct gold_model *m, struct engine_conn *conn,
+                                 const char *database, bool pinned, int64_t outbox_position)
 {
-    struct gold *g = r->g;
-    if (!make_views(g, r->m, g->full, "full_gold", NULL, NULL, err)) return false;
-    if (!rows_open(&r->rows, r->m, g->full, err)) return false;
-    return r->m->columns_differ ? replace_all(r, err) : merge_all(r, err);
+    struct gold_full *r = mem_alloc(sizeof *r);
+    *r = (struct gold_full){.g = g, .m = m, .conn = conn, .database = database};
+    r->start_us = clock_mono_us();
+    r->noted = state_batch_new();
+    r->changes = (struct gold_changes){.g = g, .m = m, .outbox_position = outbox_position};
+    if (pinned) {
+        r->versions = mem_resize(NULL, m->table_count + 1, sizeof *r->versions);
+        for (size_t i = 0; i < m->table_count; i++) {
+            const struct gold_input *in = &g->models.inputs[m->tables[i]];
+            r->versions[i] = in->kind == GOLD_HISTORY ? delta_version(in->history) : keyed_version(in->keyed);
+        }
+    }
+    return r;
+}
+
+void gold_full_read(struct gold_full *r)
+{
+    bool ok = r->reading || (make_views(r->g, r->m, r->conn, r->database, r->versions, &r->error) &&
+                             rows_open(&r->rows, r->m, r->conn, &r->error));
+    r->reading = ok;
+    while (ok && !r->rows.ended && r->rows.bytes.len - r->rows.at < READ_BYTES)
+        ok = next_chunk(&r->rows, &r->error);
+    r->failed = !ok;
+}
+
+bool gold_full_take(struct gold_full *r, int64_t position, bool *done, struct error *err)
+{
+    *done = false;
+    if (r->failed) {
+        *err = r->error;
+        return false;
+    }
+    r->changes.position = position;
+    bool ok = r->m->columns_differ ? replace_all(r, err) : merge_read(r, err);
+    *done = ok && r->rows.ended;
+    if (*done)
+        log_info("gold", "recomputed", "model=%s rows=%zu written=%zu deleted=%zu ms=%lld", r->m->name,
+                 r->row_count, r->changes.written, r->changes.deleted,
+                 (long long)((clock_mono_us() - r->start_us) / 1000));
+    return ok;
+}
+
+void gold_full_close(struct gold_full *r)
+{
+    if (!r) return;
+    rows_close(&r->rows);
+    gold_changes_free(&r->changes);
+    state_batch_free(r->noted);
+    buf_free(&r->key);
+    buf_free(&r->vanished);
+    mem_free(r->versions);
+    mem_free(r);
 }
 
 bool gold_run_full(struct gold *g, struct gold_model *m, int64_t position, int64_t outbox_position,
                    struct error *err)
 {
-    int64_t start_us = clock_mono_us();
-    struct full_run r = {.g = g, .m = m, .noted = state_batch_new()};
-    r.changes =
-        (struct gold_changes){.g = g, .m = m, .position = position, .outbox_position = outbox_position};
-    bool ok = run(&r, err);
-    if (ok)
-        log_info("gold", "recomputed", "model=%s rows=%zu written=%zu deleted=%zu ms=%lld", m->name,
-                 r.row_count, r.changes.written, r.changes.deleted,
-                 (long long)((clock_mono_us() - start_us) / 1000));
-    rows_close(&r.rows);
-    gold_changes_free(&r.changes);
-    state_batch_free(r.noted);
-    buf_free(&r.key);
-    buf_free(&r.vanished);
+    struct gold_full *r = gold_full_open(g, m, g->full, "full_gold", false, outbox_position);
+    bool done = false, ok = true;
+    while (ok && !done) {
+        gold_full_read(r);
+        ok = gold_full_take(r, position, &done, err);
+    }
+    gold_full_close(r);
     return ok;
 }
 
@@ -358,7 +416,7 @@ static bool hand_out(const struct gold_model *m, struct engine_conn *conn, keyed
 bool gold_recompute(struct gold *g, size_t model, keyed_each *each, void *arg, struct error *err)
 {
     const struct gold_model *m = &g->models.items[model];
-    return (make_views(g, m, g->full, "full_gold", NULL, NULL, err) &&
+    return (make_views(g, m, g->full, "full_gold", NULL, err) &&
             hand_out(m, g->full, each, arg, err)) ||
            error_wrap(err, "gold: %s", m->name);
 }
@@ -374,11 +432,15 @@ bool gold_recompute_at(const struct gold *g, size_t model, struct engine_conn *c
     char *use = mem_format("USE %s", database);
     char *drop = mem_format("DROP DATABASE IF EXISTS %s", database);
     struct error ignored = {0};
+    int64_t *versions = mem_resize(NULL, m->table_count + 1, sizeof *versions);
+    for (size_t i = 0; i < m->table_count; i++)
+        versions[i] = version_of ? version_of(version_arg, g->models.inputs[m->tables[i]].table) : -1;
     bool ok = engine_run(conn, create, err) && engine_run(conn, use, err) &&
-              make_views(g, m, conn, database, version_of, version_arg, err) &&
+              make_views(g, m, conn, database, versions, err) &&
               hand_out(m, conn, each, arg, err);
     if (!engine_run(conn, "USE default", &ignored) || !engine_run(conn, drop, &ignored))
         log_error("gold", "leaving the views of a recomputation", &ignored);
+    mem_free(versions);
     mem_free(database);
     mem_free(create);
     mem_free(use);

@@ -9,7 +9,8 @@
  *   gold_follow.c    the row models of a batch, level by level, their SELECTs side by side
  *   gold_changes.c   what a model's run has found to change, until it is merged
  *   gold_full.c      the SELECT over the whole of its inputs, merged by difference or handed out
- *   gold.c           open, close, apply, whole models
+ *   gold_whole.c     whole models, computed beside the batches
+ *   gold.c           open, close, apply
  *
  * One thread uses a struct gold. Its crew's helper runs SELECTs of slices, on a connection and scratch
  * tables of its own; gold_recompute_at reads only what is constant after gold_open. */
@@ -97,8 +98,10 @@ bool gold_model_reads(const struct gold_model *m, size_t input);
 struct gold {
     struct flow *flow;
     struct engine_conn *conn; /* the caller's: merges */
-    struct engine_conn *scratch[CREW_LANES], *full;
+    struct engine_conn *scratch[CREW_LANES], *full, *whole;
     struct crew *crew;
+    struct crew *background; /* reads whole models */
+    struct whole_run *running;
     gold_silver *silver;
     void *silver_arg;
     struct gold_models models;
@@ -213,12 +216,24 @@ bool gold_groups_begin(struct gold *g, struct gold_model *m, const struct map *g
                        struct gold_groups **out, struct error *err) MUST_CHECK;
 bool gold_groups_end(struct gold_groups *run, struct error *err) MUST_CHECK;
 void gold_groups_cancel(struct gold_groups *run);
+/* Waits for a whole model that is being read and drops it. */
+void gold_whole_cancel(struct gold *g);
 /* Follows all row models but those that fail by themselves, which keep their rows. */
 bool gold_follow(struct gold *g, int64_t position, struct error *err) MUST_CHECK;
 /* A model that cannot run keeps its last rows and does not stop the others: it is told once, forgotten,
  * and recomputed when its rest is over. False when the failure is not the model's own. */
 bool gold_set_aside(struct gold *g, struct gold_model *m, struct error *err) MUST_CHECK;
 bool gold_set_built(struct gold *g, struct gold_model *m, uint64_t hash, struct error *err) MUST_CHECK;
+/* A model over the whole of its inputs, as they are or (pinned) at the versions of this moment. read may
+ * be called on any thread, but not beside another call for the same run; it stops after about a megabyte
+ * of rows. take merges what was read, at the position given, until *done. */
+struct gold_full;
+struct gold_full *gold_full_open(struct gold *g, struct gold_model *m, struct engine_conn *conn,
+                                 const char *database, bool pinned, int64_t outbox_position);
+void gold_full_read(struct gold_full *r);
+bool gold_full_take(struct gold_full *r, int64_t position, bool *done, struct error *err) MUST_CHECK;
+void gold_full_close(struct gold_full *r);
+/* All of it at once. */
 bool gold_run_full(struct gold *g, struct gold_model *m, int64_t position, int64_t outbox_position,
                    struct error *err) MUST_CHECK;
 
