@@ -47,7 +47,8 @@ void gold_put_select(const struct gold_model *m, struct buf *sql)
     }
     buf_put_text(sql, " FROM (\n");
     buf_put_text(sql, m->select);
-    buf_put_text(sql, "\n) AS m");
+    /* the engine's own order of joins made one model 100 times slower (fact_orders, 10,000 orders: 76 s) */
+    buf_put_text(sql, "\n) AS m SETTINGS query_plan_optimize_join_order_limit=0");
 }
 
 /* ---- views ---- */

@@ -206,7 +206,7 @@ void gold_changes_free(struct gold_changes *c);
 
 /* ---- runs ---- */
 
-/* `SELECT CAST(...) ... FROM (<the model>)`. */
+/* `SELECT CAST(...) ... FROM (<the model>) SETTINGS ...`. */
 void gold_put_select(const struct gold_model *m, struct buf *sql);
 /* Some groups, recomputed. begin loads the inputs of a set that fits one slice and gives its SELECT to the
  * crew; end takes the result into the changes, and does larger sets whole. The groups, whose map must not

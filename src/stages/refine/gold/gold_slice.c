@@ -15,7 +15,7 @@
 enum { SLICE_BYTES = 48 << 20, SMALL_BYTES = 2 << 20 };
 
 static const char small_settings[] =
-    " SETTINGS query_plan_enable_optimizations=0, compile_expressions=0, join_algorithm='hash'";
+    ", query_plan_enable_optimizations=0, compile_expressions=0, join_algorithm='hash'";
 static const char *const databases[CREW_LANES] = {"scratch_gold", "scratch_gold_2"};
 
 /* One table of the model, as far as it is loaded. */
