@@ -80,6 +80,10 @@ bool keyed_get_many(struct keyed *k, const struct slice *keys, size_t count, key
  * is the first key column no index is needed: its prefix of the key is used. */
 bool keyed_scan_index(struct keyed *k, int column, struct slice value, keyed_each *each, void *arg,
                       struct error *err) MUST_CHECK;
+/* The same for many values; each is told which one found the row. In no particular order. */
+typedef bool keyed_each_of(void *arg, size_t value, struct slice key, struct slice row, struct error *err);
+bool keyed_find_many(struct keyed *k, int column, const struct slice *values, size_t count,
+                     keyed_each_of *each, void *arg, struct error *err) MUST_CHECK;
 bool keyed_scan(struct keyed *k, const struct state_snapshot *at, keyed_each *each, void *arg,
                 struct error *err) MUST_CHECK;
 /* The key of a row (texts of the key columns joined by 0x1F). */

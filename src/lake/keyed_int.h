@@ -2,6 +2,7 @@
  *
  *   keyed.c          open, close, what a handle knows, the key of a row
  *   keyed_read.c     get and scans
+ *   keyed_find.c     rows by the values of a column
  *   keyed_merge.c    a batch of changes becomes a plan: look-ups, unchanged rows dropped
  *   keyed_commit.c   a plan becomes files, vectors, intent, Delta commit, state: the protocol
  *   keyed_compact.c  moves rows of small and much deleted files by the same plan

@@ -44,6 +44,7 @@ struct state_iter {
     rocksdb_iterator_t *handle;
     rocksdb_readoptions_t *reading;
     char *prefix, *end; /* bounds of the iteration; the options point at them */
+    struct buf within;  /* state_iter_seek's prefix; empty: all of it */
     bool started;
 };
 
@@ -310,12 +311,22 @@ struct state_iter *state_iter_open(struct state *s, const struct state_snapshot 
     return it;
 }
 
+void state_iter_seek(struct state_iter *it, struct slice prefix)
+{
+    buf_clear(&it->within);
+    buf_put_slice(&it->within, prefix);
+    rocksdb_iter_seek(it->handle, prefix.data, prefix.len);
+    it->started = false;
+}
+
 bool state_iter_next(struct state_iter *it, struct slice *key, struct slice *value)
 {
     if (it->started && rocksdb_iter_valid(it->handle)) rocksdb_iter_next(it->handle);
     it->started = true;
     if (!rocksdb_iter_valid(it->handle)) return false;
     key->data = rocksdb_iter_key(it->handle, &key->len);
+    struct slice within = buf_slice(&it->within);
+    if (within.len && (key->len < within.len || memcmp(key->data, within.data, within.len) != 0)) return false;
     value->data = rocksdb_iter_value(it->handle, &value->len);
     return true;
 }
@@ -326,6 +337,7 @@ bool state_iter_close(struct state_iter *it, struct error *err)
     rocksdb_iter_get_error(it->handle, &message);
     rocksdb_iter_destroy(it->handle);
     rocksdb_readoptions_destroy(it->reading);
+    buf_free(&it->within);
     mem_free(it->prefix);
     mem_free(it->end);
     mem_free(it);

@@ -21,6 +21,8 @@
 #define ANY_TIME INT64_MIN
 #define NEVER INT64_MAX
 
+enum { PIECE_VALUES = 1000 }; /* looked up together */
+
 struct collect {
     struct gold *g;
     struct gold_model *m;
@@ -137,35 +139,59 @@ static bool take_marks(struct collect *c, size_t table, struct error *err)
     return gold_marks_each(c->g, c->in, take_mark, c, err);
 }
 
-static bool take_parent_row(void *arg, struct slice key, struct slice row, struct error *err)
+/* Values of a line on their way to its parent's rows. */
+struct piece {
+    struct collect *c;
+    struct slice values[PIECE_VALUES];
+    int64_t times[PIECE_VALUES];
+    size_t count;
+};
+
+static bool take_parent_row(void *arg, size_t value, struct slice key, struct slice row, struct error *err)
 {
-    struct collect *c = arg;
+    struct piece *p = arg;
+    struct collect *c = p->c;
     (void)key;
     if (!gold_split(c->g, c->in->columns, row, err)) return false;
     for (size_t l = 0; l < c->bound; l++)
-        if (c->m->lines[l].table == c->table) add_field(c, l, c->g->fields, c->time);
+        if (c->m->lines[l].table == c->table) add_field(c, l, c->g->fields, p->times[value]);
     return true;
+}
+
+static bool follow_piece(struct piece *p, const struct gold_line *line, struct error *err)
+{
+    struct collect *c = p->c;
+    c->table = (size_t)line->parent;
+    c->in = &c->g->models.inputs[c->m->tables[c->table]];
+    bool ok = gold_input_find(c->g, c->in, line->parent_at, p->values, p->count, take_parent_row, p, err);
+    p->count = 0;
+    return ok;
 }
 
 /* The values of one line lead to groups or to the lines of its parent. */
 static bool follow_line(struct collect *c, size_t at, struct error *err)
 {
     const struct gold_line *line = &c->m->lines[at];
+    struct piece *p = mem_alloc(sizeof *p);
     struct slice value;
-    void *time;
-    for (size_t i = 0; map_next(&c->sets[at], &i, &value, &time) && !c->overflow;) {
-        c->time = (int64_t)(intptr_t)time;
-        if (c->time == NEVER) continue;
+    void *time_at;
+    bool ok = true;
+    p->c = c;
+    c->bound = at;
+    for (size_t i = 0; ok && !c->overflow && map_next(&c->sets[at], &i, &value, &time_at);) {
+        int64_t time = (int64_t)(intptr_t)time_at;
+        if (time == NEVER) continue;
         if (line->parent == LINE_GROUP) {
-            set_add(c, &c->groups, value, c->time);
+            set_add(c, &c->groups, value, time);
             continue;
         }
-        c->table = (size_t)line->parent;
-        c->in = &c->g->models.inputs[c->m->tables[c->table]];
-        c->bound = at;
-        if (!gold_input_find(c->g, c->in, line->parent_at, value, take_parent_row, c, err)) return false;
+        p->values[p->count] = value;
+        p->times[p->count++] = time;
+        if (p->count == PIECE_VALUES) ok = follow_piece(p, line, err);
     }
-    return true;
+    if (ok && !c->overflow && p->count) ok = follow_piece(p, line, err);
+    mem_free(p);
+    return ok;
 }
 
 /* ---- the filter by time ---- */
@@ -177,9 +203,10 @@ static const struct gold_line *since_line(const struct gold_model *m)
     return NULL;
 }
 
-static bool take_fact(void *arg, struct slice key, struct slice row, struct error *err)
+static bool take_fact(void *arg, size_t value, struct slice key, struct slice row, struct error *err)
 {
     struct collect *c = arg;
+    (void)value;
     (void)key;
     if (!gold_split(c->g, c->in->columns, row, err)) return false;
     int at = columns_find(c->in->columns, since_line(c->m)->since_column);
@@ -196,7 +223,7 @@ static bool reaches(struct collect *c, struct slice group, struct error *err)
     for (size_t l = 0; l < c->m->line_count && !c->reached; l++) {
         const struct gold_line *line = &c->m->lines[l];
         if (line->table != table || line->parent != LINE_GROUP) continue;
-        if (!gold_input_find(c->g, c->in, line->column_at, group, take_fact, c, err)) return false;
+        if (!gold_input_find(c->g, c->in, line->column_at, &group, 1, take_fact, c, err)) return false;
     }
     return true;
 }

@@ -201,28 +201,36 @@ bool gold_split(struct gold *g, const struct columns *columns, struct slice row,
            error_set(err, ERROR_FATAL, "a row of the state does not fit its columns");
 }
 
-static bool find_history(struct gold *g, const struct gold_input *in, int column, struct slice value,
-                         keyed_each *each, void *arg, struct error *err)
+static bool find_history(struct gold *g, const struct gold_input *in, int column,
+                         const struct slice *values, size_t count, keyed_each_of *each, void *arg,
+                         struct error *err)
 {
-    struct buf prefix = {0};
+    struct buf prefix = {0}, all = {0};
     struct slice key, row;
     bool ok = true;
-    gold_history_prefix(in->base, in->columns->items[column].name, value, &prefix);
-    struct state_iter *it = state_iter_open(g->flow->state, NULL, buf_slice(&prefix));
-    while (ok && state_iter_next(it, &key, &row)) {
-        if (key.len != prefix.len + GOLD_HISTORY_TAIL) continue;
-        ok = each(arg, (struct slice){key.data + prefix.len, GOLD_HISTORY_TAIL}, row, err);
+    gold_put_key(&all, "hi", in->base, true);
+    struct state_iter *it = state_iter_open(g->flow->state, NULL, buf_slice(&all));
+    for (size_t i = 0; ok && i < count; i++) {
+        if (!values[i].data) continue;
+        buf_clear(&prefix);
+        gold_history_prefix(in->base, in->columns->items[column].name, values[i], &prefix);
+        state_iter_seek(it, buf_slice(&prefix));
+        while (ok && state_iter_next(it, &key, &row)) {
+            if (key.len != prefix.len + GOLD_HISTORY_TAIL) continue;
+            ok = each(arg, i, (struct slice){key.data + prefix.len, GOLD_HISTORY_TAIL}, row, err);
+        }
     }
     buf_free(&prefix);
+    buf_free(&all);
     struct error closing = {0};
     bool closed = state_iter_close(it, &closing);
     if (ok && !closed) *err = closing;
     return ok && closed;
 }
 
-bool gold_input_find(struct gold *g, const struct gold_input *in, int column, struct slice value,
-                     keyed_each *each, void *arg, struct error *err)
+bool gold_input_find(struct gold *g, const struct gold_input *in, int column, const struct slice *values,
+                     size_t count, keyed_each_of *each, void *arg, struct error *err)
 {
-    if (in->kind == GOLD_HISTORY) return find_history(g, in, column, value, each, arg, err);
-    return keyed_scan_index(in->keyed, column, value, each, arg, err);
+    if (in->kind == GOLD_HISTORY) return find_history(g, in, column, values, count, each, arg, err);
+    return keyed_find_many(in->keyed, column, values, count, each, arg, err);
 }

@@ -128,9 +128,10 @@ bool gold_model_ready(const struct gold *g, const struct gold_model *m);
 bool gold_model_bind(struct gold *g, struct gold_model *m, struct error *err) MUST_CHECK;
 /* Hash of the model's text and of its inputs' columns. */
 uint64_t gold_model_hash(const struct gold *g, const struct gold_model *m);
-/* Rows of an input whose column has the value; the key tells rows of one input apart. */
-bool gold_input_find(struct gold *g, const struct gold_input *in, int column, struct slice value,
-                     keyed_each *each, void *arg, struct error *err) MUST_CHECK;
+/* Rows of an input whose column has one of the values, in no particular order; each is told which. The key
+ * tells rows of one input apart. */
+bool gold_input_find(struct gold *g, const struct gold_input *in, int column, const struct slice *values,
+                     size_t count, keyed_each_of *each, void *arg, struct error *err) MUST_CHECK;
 /* Splits a row into g->fields. */
 bool gold_split(struct gold *g, const struct columns *columns, struct slice row,
                 struct error *err) MUST_CHECK;

@@ -12,7 +12,7 @@
  *    planner's searches and compiled code come back only on larger ones. The rows are the same. */
 #include "stages/refine/gold/gold_int.h"
 
-enum { SLICE_BYTES = 48 << 20, SMALL_BYTES = 2 << 20 };
+enum { SLICE_BYTES = 48 << 20, SMALL_BYTES = 2 << 20, PIECE_VALUES = 1000 };
 
 static const char small_settings[] =
     ", query_plan_enable_optimizations=0, compile_expressions=0, join_algorithm='hash'";
@@ -106,9 +106,10 @@ static bool ask_children(struct slice_run *r, size_t table, struct slice row, st
     return true;
 }
 
-static bool load_row(void *arg, struct slice key, struct slice row, struct error *err)
+static bool load_row(void *arg, size_t value, struct slice key, struct slice row, struct error *err)
 {
     struct slice_run *r = arg;
+    (void)value;
     size_t table = r->m->lines[r->line].table;
     struct loaded *t = &r->tables[table];
     bool fresh = true;
@@ -126,20 +127,40 @@ static bool load_row(void *arg, struct slice key, struct slice row, struct error
     return ask_children(r, table, row, err);
 }
 
+static bool load_scanned(void *arg, struct slice key, struct slice row, struct error *err)
+{
+    return load_row(arg, 0, key, row, err);
+}
+
+/* What the parent's rows asked for, a piece at a time: a slice that becomes too large is noticed early. */
+static bool load_asked(struct slice_run *r, const struct gold_line *line, struct error *err)
+{
+    const struct gold_input *in = r->tables[line->table].in;
+    const struct map *asked = &r->values[r->line];
+    struct slice *values = mem_resize(NULL, PIECE_VALUES, sizeof *values);
+    bool ok = true, more = true;
+    for (size_t at = 0; ok && more && !r->too_large;) {
+        size_t n = 0;
+        while (n < PIECE_VALUES && (more = map_next(asked, &at, &values[n], NULL)))
+            n++;
+        ok = gold_input_find(r->g, in, line->column_at, values, n, load_row, r, err);
+    }
+    mem_free(values);
+    return ok;
+}
+
 static bool load_line(struct slice_run *r, struct error *err)
 {
     const struct gold_line *line = &r->m->lines[r->line];
     const struct gold_input *in = r->tables[line->table].in;
-    struct slice value;
-    if (line->parent == LINE_ALL) return keyed_scan(in->keyed, NULL, load_row, r, err);
-    if (line->parent == LINE_GROUP) {
-        for (size_t i = 0; i < r->count && !r->too_large; i++)
-            if (!gold_input_find(r->g, in, line->column_at, r->groups[i], load_row, r, err)) return false;
-        return true;
+    if (line->parent == LINE_ALL) return keyed_scan(in->keyed, NULL, load_scanned, r, err);
+    if (line->parent != LINE_GROUP) return load_asked(r, line, err);
+    bool ok = true;
+    for (size_t i = 0; ok && i < r->count && !r->too_large; i += PIECE_VALUES) {
+        size_t n = r->count - i < PIECE_VALUES ? r->count - i : PIECE_VALUES;
+        ok = gold_input_find(r->g, in, line->column_at, r->groups + i, n, load_row, r, err);
     }
-    for (size_t at = 0; !r->too_large && map_next(&r->values[r->line], &at, &value, NULL);)
-        if (!gold_input_find(r->g, in, line->column_at, value, load_row, r, err)) return false;
-    return true;
+    return ok;
 }
 
 static bool load(struct slice_run *r, struct error *err)
@@ -235,9 +256,10 @@ static bool may_give_rows(const struct slice_run *r)
 
 /* ---- new rows against those that are there ---- */
 
-static bool take_existing(void *arg, struct slice key, struct slice row, struct error *err)
+static bool take_existing(void *arg, size_t value, struct slice key, struct slice row, struct error *err)
 {
     struct slice_run *r = arg;
+    (void)value;
     (void)err;
     struct existing *e = mem_alloc(sizeof *e);
     *e = (struct existing){.at = r->row_bytes.len, .len = row.len};
@@ -275,8 +297,7 @@ static bool compare(struct slice_run *r, struct slice result, struct error *err)
 {
     struct slice row, key;
     void *value;
-    for (size_t i = 0; i < r->count; i++)
-        if (!keyed_scan_index(r->m->keyed, r->m->group, r->groups[i], take_existing, r, err)) return false;
+    if (!keyed_find_many(r->m->keyed, r->m->group, r->groups, r->count, take_existing, r, err)) return false;
     while (result.len) {
         if (!row_next(&r->m->columns, &result, r->g->fields, &row))
             return error_set(err, ERROR_FATAL, "the engine's rows do not have the model's shape");
