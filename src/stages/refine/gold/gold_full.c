@@ -243,21 +243,61 @@ static bool take_row(struct gold_full *r, struct slice key, struct slice row, st
     return !gold_changes_large(&r->changes) || flush_chunk(r, err);
 }
 
+/* The table's keys and the notes come in the same order; a key without its note is gone. */
+struct vanishing {
+    struct gold_full *r;
+    struct state_iter *notes;
+    struct slice note; /* the next one, without its prefix; data NULL: no more */
+    size_t prefix_len;
+};
+
+static void next_note(struct vanishing *v)
+{
+    struct slice nothing;
+    if (!state_iter_next(v->notes, &v->note, &nothing)) {
+        v->note = (struct slice){NULL, 0};
+        return;
+    }
+    v->note.data += v->prefix_len;
+    v->note.len -= v->prefix_len;
+}
+
+static int compare_keys(struct slice a, struct slice b)
+{
+    size_t len = a.len < b.len ? a.len : b.len;
+    int order = len ? memcmp(a.data, b.data, len) : 0;
+    return order ? order : (a.len > b.len) - (a.len < b.len);
+}
+
 static bool take_vanished(void *arg, struct slice key, struct slice row, struct error *err)
 {
-    struct gold_full *r = arg;
-    bool noted = false;
-    struct buf none = {0};
+    struct vanishing *v = arg;
+    struct gold_full *r = v->r;
     (void)row;
-    if (r->vanished_count >= VANISHED_MAX) return true;
-    put_note(r, key);
-    bool ok = state_get(r->g->flow->state, NULL, buf_slice(&r->key), &none, &noted, err);
-    buf_free(&none);
-    if (!ok || noted) return ok;
+    (void)err;
+    while (v->note.data && compare_keys(v->note, key) < 0)
+        next_note(v);
+    if (r->vanished_count >= VANISHED_MAX || (v->note.data && compare_keys(v->note, key) == 0)) return true;
     buf_put_u64(&r->vanished, key.len);
     buf_put_slice(&r->vanished, key);
     r->vanished_count++;
     return true;
+}
+
+static bool find_vanished(struct gold_full *r, struct error *err)
+{
+    struct vanishing v = {.r = r};
+    struct error closing = {0};
+    buf_clear(&r->vanished);
+    r->vanished_count = 0;
+    put_note(r, (struct slice){0});
+    v.prefix_len = r->key.len;
+    v.notes = state_iter_open(r->g->flow->state, NULL, buf_slice(&r->key));
+    next_note(&v);
+    bool ok = keyed_scan(r->m->keyed, NULL, take_vanished, &v, err);
+    bool closed = state_iter_close(v.notes, &closing);
+    if (ok && !closed) *err = closing;
+    return ok && closed;
 }
 
 static void delete_vanished(struct gold_full *r)
@@ -275,13 +315,19 @@ static void delete_vanished(struct gold_full *r)
 static bool merge_vanished(struct gold_full *r, struct error *err)
 {
     do {
-        buf_clear(&r->vanished);
-        r->vanished_count = 0;
-        if (!keyed_scan(r->m->keyed, NULL, take_vanished, r, err)) return false;
+        if (!find_vanished(r, err)) return false;
         delete_vanished(r);
         if (r->vanished_count >= VANISHED_MAX && !gold_changes_flush(&r->changes, err)) return false;
     } while (r->vanished_count >= VANISHED_MAX);
     return clear_notes(r, err);
+}
+
+/* A key that comes twice in one chunk is seen at once, one in two chunks only here. */
+static bool check_count(const struct gold_full *r, struct error *err)
+{
+    int64_t count = keyed_row_count(r->m->keyed);
+    return count == (int64_t)r->row_count ||
+           error_set(err, ERROR_CONFIG, "a key comes twice: %zu rows have %lld keys", r->row_count, (long long)count);
 }
 
 /* The rows that are in memory; after the last ones what vanished, and the final merge. */
@@ -298,7 +344,7 @@ static bool merge_read(struct gold_full *r, struct error *err)
     if (!r->rows.ended) return true;
     if (!at_end(&r->rows, err)) return false;
     if (r->note && (!flush_chunk(r, err) || !merge_vanished(r, err))) return false;
-    return gold_changes_end(&r->changes, err);
+    return gold_changes_end(&r->changes, err) && check_count(r, err);
 }
 
 /* ---- replaced ---- */
