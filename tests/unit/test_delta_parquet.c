@@ -15,7 +15,7 @@ static char *home, *lake;
 static struct engine_conn *conn;
 static struct error err;
 static int next_table;
-static char started_in[4096];
+static char started_in[4096], *program;
 
 static int set_up(void **state)
 {
@@ -460,7 +460,7 @@ static void test_kill_at_checkpoint(void **state)
     if (child == 0) {
         setenv("MILLRACE_FAIL", "delta.checkpoint:1", 1);
         if (chdir(started_in)) _exit(4); /* where the engine is looked for */
-        execl("/proc/self/exe", "test_delta_parquet", home, lake, delta_name(t), (char *)NULL);
+        execl(program, program, home, lake, delta_name(t), (char *)NULL);
         _exit(3);
     }
     int status;
@@ -734,5 +734,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_compaction),
         cmocka_unit_test(test_compaction_races_appends),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    program = unit_program(argv[0]);
+    if (!program) return 1;
+    int failed = cmocka_run_group_tests(tests, set_up, tear_down);
+    free(program);
+    return failed;
 }

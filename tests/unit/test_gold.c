@@ -1099,7 +1099,6 @@ static void stop(void)
 
 int main(int argc, char **argv)
 {
-    program = argv[0];
     if (argc == 6 && strcmp(argv[1], "child") == 0) {
         start(argv[2], false);
         int code = child(argv[2], strtoull(argv[3], NULL, 10), (int)strtol(argv[4], NULL, 10),
@@ -1124,16 +1123,13 @@ int main(int argc, char **argv)
     if (argc == 2) cmocka_set_test_filter(argv[1]); /* test_gold 'test_killed' */
     if (getenv("MILLRACE_LOG")) log_setup(LOG_DEBUG, false);
     char *folder = unit_folder();
-    char self[4096];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (n > 0) {
-        self[n] = '\0';
-        program = self;
-    }
+    program = unit_program(argv[0]);
+    if (!program) return 1;
     snprintf(shared_home, sizeof shared_home, "%s", folder);
     start(shared_home, true);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     stop();
     unit_folder_remove(folder);
+    free(program);
     return failed;
 }

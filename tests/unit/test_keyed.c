@@ -1,19 +1,11 @@
 /* lake/keyed.h against a model: what a table must hold after step p depends on the seed and p alone, so
  * a process that was killed anywhere is judged by the position that its table says. The program runs
  * itself again as a child to be killed: `test_keyed child <home> <steps> <large>`. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-/* cmocka.h needs the four above */
-#include <cmocka.h>
+#include "unit.h"
 
-#include "base/file.h"
 #include "lake/keyed.h"
 
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -107,7 +99,7 @@ static void close_table(struct world *w)
 
 static struct engine_conn *shared_conn;
 static char shared_home[64];
-static char *program; /* absolute; /proc/self/exe would be valgrind's */
+static char *program;
 
 /* A new table below the home of this process's engine. */
 static void make_world(struct world *w)
@@ -750,7 +742,7 @@ static int tear_down(void **unused)
 int main(int argc, char **argv)
 {
     if (argc == 5 && strcmp(argv[1], "child") == 0) return run_child(argv);
-    program = realpath(argv[0], NULL);
+    program = unit_program(argv[0]);
     if (!program) return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random), cmocka_unit_test(test_compact_parts),

@@ -30,6 +30,13 @@ static inline void unit_folder_remove(char *folder)
     mem_free(folder);
 }
 
+/* Where this program lies, for tests that start it again as a child; from malloc, NULL when it is not found.
+ * /proc/self/exe will not do: under valgrind that is valgrind. */
+static inline char *unit_program(const char *argv0)
+{
+    return realpath(argv0, NULL);
+}
+
 /* Fails the test with the error's text. */
 #define unit_ok(call)                                                                                      \
     do {                                                                                                   \
