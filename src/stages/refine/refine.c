@@ -71,12 +71,6 @@ static size_t index_columns(void *arg, const char *table, const char **names, si
     return gold_index_columns(r->gold, table, names, max);
 }
 
-static bool keeps_history(void *arg, const char *table)
-{
-    const struct refine *r = arg;
-    return gold_reads_history(r->gold, table);
-}
-
 static bool open_tables(struct refine *r, struct error *err)
 {
     const struct config *config = r->flow->config;
@@ -134,8 +128,7 @@ static void refine_close(void *self);
 
 static bool open_parts(struct refine *r, struct error *err)
 {
-    struct silver_hooks hooks = {.index_columns = index_columns, .keeps_history = keeps_history,
-                                 .applied = gold_mark_hook, .arg = r};
+    struct silver_hooks hooks = {.index_columns = index_columns, .applied = gold_mark_hook, .arg = r};
     return engine_connect(&r->conn, NULL, err) && open_tables(r, err) && read_last_batch(r, err) &&
            gold_open(&r->gold, r->flow, r->conn, find_silver, r, err) &&
            silver_open(&r->silver, r->flow, r->conn, &hooks, err);

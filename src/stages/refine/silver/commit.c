@@ -1,6 +1,6 @@
 /* The commits of one table for one range, in their order:
  *
- *   quarantine --> <table>_history --> <table> with raw rows, record, marks and h/ in one state batch
+ *   quarantine --> <table>_history --> <table> with raw rows, record and marks in one state batch
  *
  *  1. A commit is skipped when its table stands at the position already, so a range that was cut short
  *     anywhere is done to its end and nothing twice (invariants 4, 8).

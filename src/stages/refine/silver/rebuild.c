@@ -234,7 +234,7 @@ static bool evolve_current(struct silver *s, struct table *t, struct error *err)
 bool table_evolve(struct silver *s, struct table *t, struct error *err)
 {
     if (t->current && !evolve_current(s, t, err)) return false;
-    if (!history_evolve(t, err) || !history_keep(s, t, err)) return false;
+    if (!history_evolve(t, err)) return false;
     t->record.model_hash = t->model.hash;
     return true;
 }

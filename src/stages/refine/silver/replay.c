@@ -62,7 +62,7 @@ static bool history_has(struct silver *s, const struct table *t, const struct en
 static bool replay_commit(struct silver *s, struct table *t, struct entry *e, struct slice model_part,
                           int64_t position, struct error *err)
 {
-    struct buf row = {0}, history = {0}, key = {0};
+    struct buf row = {0}, history = {0};
     struct state_batch *also = state_batch_new();
     const struct version v = raw_version(e);
     bool has = false;
@@ -70,8 +70,6 @@ static bool replay_commit(struct silver *s, struct table *t, struct entry *e, st
     bool ok = put_history_row(t, buf_slice(&row), v.op, v.valid_from_us, &history, err);
     e->raw.flags &= (uint8_t)~RAW_QUARANTINED;
     raw_put_row(t, e, also);
-    history_put_key(t->name, e->key, v.lsn, v.ordinal, &key);
-    if (t->record.history_columns) state_batch_put(also, buf_slice(&key), buf_slice(&history));
     struct keyed_change change = {e->key, buf_slice(&row)};
     struct gold_mark mark = {s->flow->state, t->name};
     struct keyed_counts counts;
@@ -84,7 +82,6 @@ static bool replay_commit(struct silver *s, struct table *t, struct entry *e, st
     state_batch_free(also);
     buf_free(&row);
     buf_free(&history);
-    buf_free(&key);
     return ok;
 }
 

@@ -134,14 +134,6 @@ bool put_history_row(const struct table *t, struct slice current_row, char op, i
     return ok || error_set(err, ERROR_FATAL, "%s: a row does not have its table's shape", t->name);
 }
 
-void history_put_key(const char *table, struct slice key, uint64_t lsn, uint64_t ordinal, struct buf *out)
-{
-    raw_put_key('h', table, key, out);
-    buf_put_char(out, '\0');
-    raw_put_be64(out, lsn);
-    raw_put_be64(out, ordinal);
-}
-
 /* ---- last good rows */
 
 struct fetch {
@@ -182,7 +174,7 @@ static bool fetch_removed(struct range_work *w, struct error *err)
 /* ---- versions */
 
 static bool add_history(struct range_work *w, struct settled *out, const struct version *v,
-                        struct slice row, bool keep, struct error *err)
+                        struct slice row, struct error *err)
 {
     if (w->state_only) return true;
     struct buf *piece = out->history_count ? &out->history[out->history_count - 1] : NULL;
@@ -196,14 +188,8 @@ static bool add_history(struct range_work *w, struct settled *out, const struct 
         out->history_rows[out->history_count] = 0;
         piece = &out->history[out->history_count++];
     }
-    size_t start = piece->len;
     if (!put_history_row(w->table, row, v->op, v->valid_from_us, piece, err)) return false;
     out->history_rows[out->history_count - 1]++;
-    if (!keep || !v->entry) return true;
-    struct buf key = {0};
-    history_put_key(w->table->name, v->entry->key, v->lsn, v->ordinal, &key);
-    state_batch_put(w->also, buf_slice(&key), (struct slice){piece->data + start, piece->len - start});
-    buf_free(&key);
     return true;
 }
 
@@ -280,7 +266,7 @@ static bool quarantine_keyless(struct range_work *w, struct settled *out, const 
     return quarantine_put(w, out, &bad, err);
 }
 
-static bool settle_removal(struct range_work *w, struct settled *out, const struct version *v, bool keep,
+static bool settle_removal(struct range_work *w, struct settled *out, const struct version *v,
                            struct error *err)
 {
     struct entry *e = v->entry;
@@ -292,10 +278,10 @@ static bool settle_removal(struct range_work *w, struct settled *out, const stru
     if (!had) return true;
     struct slice row = make_row(w, e->good, v);
     e->good = (struct slice){0};
-    return add_history(w, out, v, row, keep, err);
+    return add_history(w, out, v, row, err);
 }
 
-static bool settle_image(struct range_work *w, struct settled *out, const struct version *v, bool keep,
+static bool settle_image(struct range_work *w, struct settled *out, const struct version *v,
                          struct error *err)
 {
     struct entry *e = v->entry;
@@ -313,7 +299,7 @@ static bool settle_image(struct range_work *w, struct settled *out, const struct
         e->current = row;
         e->changed = true;
     }
-    return add_history(w, out, v, row, keep, err);
+    return add_history(w, out, v, row, err);
 }
 
 /* ---- entries */
@@ -361,11 +347,10 @@ static bool settle_entry(struct range_work *w, struct entry *e, struct settled *
 
 bool settle(struct range_work *w, struct settled *out, int64_t position, struct error *err)
 {
-    bool keep = w->table->record.history_columns > 0;
     if (!w->state_only && !fetch_removed(w, err)) return false;
     for (size_t i = 0; i < w->version_count; i++) {
         const struct version *v = &w->versions[i];
-        bool ok = v->removes ? settle_removal(w, out, v, keep, err) : settle_image(w, out, v, keep, err);
+        bool ok = v->removes ? settle_removal(w, out, v, err) : settle_image(w, out, v, err);
         if (!ok) return false;
     }
     size_t at = 0;

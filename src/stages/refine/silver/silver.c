@@ -19,7 +19,7 @@ static bool open_quarantine(struct silver *s, struct error *err)
                             &differ, err);
 }
 
-/* Opens a table's handles; a state that is behind the lake gets h/ again from the lake. */
+/* Opens a table's handles. */
 bool silver_load_table(struct silver *s, struct table *t, struct error *err)
 {
     bool found = false;
@@ -28,7 +28,6 @@ bool silver_load_table(struct silver *s, struct table *t, struct error *err)
     if (!table_plan(t, err) || !table_open(s, t, err)) return false;
     /* opening may have applied what a killed run had prepared */
     if (!table_load(t, s->flow->state, NULL, &found, err) || !table_plan(t, err)) return false;
-    if (t->record.position < table_lake_position(t)) t->record.history_columns = 0;
     history_map(t);
     t->opened = true;
     return true;

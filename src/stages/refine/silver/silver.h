@@ -29,7 +29,6 @@ bool dialect_load(struct engine_conn *conn, struct error *err) MUST_CHECK;
 /* What gold wants of silver's tables, asked when a table is opened. */
 struct silver_hooks {
     size_t (*index_columns)(void *arg, const char *table, const char **names, size_t max);
-    bool (*keeps_history)(void *arg, const char *table); /* write h/ entries, see gold.h */
     keyed_hook *applied; /* called for every merge of the current table; its arg is struct gold_mark */
     void *arg;
 };

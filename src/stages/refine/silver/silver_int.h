@@ -11,7 +11,7 @@
  *   commit.c    the commits of one table, in their order
  *   walk.c      raw rows of a whole table, cleaned again
  *   rebuild.c   new columns or a new model over rows that are there already
- *   history.c   the history table's columns; h/
+ *   history.c   the history table's columns
  *   replay.c    quarantined keys again; cleaning for check
  *   upkeep.c    compaction, checkpoints, old tombstones
  *   raw.c       bytes of raw rows and keys of the state
@@ -98,8 +98,7 @@ struct table_record {
     uint64_t copy; /* hash of the open copy's id; 0: none */
     int32_t epoch; /* last event of a table without key */
     uint64_t lsn, ordinal;
-    uint32_t history_columns; /* how many the h/ entries have */
-    bool behind;              /* a range failed: the table waits at `position` */
+    bool behind; /* a range failed: the table waits at `position` */
 };
 
 enum table_kind {
@@ -276,8 +275,6 @@ void put_current_row(struct buf *out, struct slice model_part, const struct vers
 /* A row of the history table, in the order of its columns. */
 bool put_history_row(const struct table *t, struct slice current_row, char op, int64_t valid_from_us,
                      struct buf *out, struct error *err) MUST_CHECK;
-/* `h/<table>\0<key>\0<lsn><ordinal>` */
-void history_put_key(const char *table, struct slice key, uint64_t lsn, uint64_t ordinal, struct buf *out);
 
 /* A history column for a value whose type changed, and the inverse: -1 when silver/<table> lacks it. */
 char *history_name(const struct column *c);
@@ -324,10 +321,8 @@ void raw_put_row(const struct table *t, const struct entry *e, struct state_batc
 
 /* Brings the history table to the columns of t->stored. */
 bool history_evolve(struct table *t, struct error *err) MUST_CHECK;
-/* Brings h/ to the history table's columns, or leaves it when gold does not read it. */
-bool history_keep(struct silver *s, struct table *t, struct error *err) MUST_CHECK;
 
-/* Brings current, history and h/ to the planned columns and model when they differ. */
+/* Brings current and history to the planned columns and model when they differ. */
 bool table_evolve(struct silver *s, struct table *t, struct error *err) MUST_CHECK;
 
 #endif

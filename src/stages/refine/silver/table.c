@@ -88,7 +88,7 @@ static void record_encode(const struct table_record *r, struct buf *out)
     buf_put_u32(out, (uint32_t)r->epoch);
     buf_put_u64(out, r->lsn);
     buf_put_u64(out, r->ordinal);
-    buf_put_u32(out, r->history_columns);
+    buf_put_u32(out, 0); /* once counted the columns of history entries in the state */
     buf_put_u8(out, r->behind);
 }
 
@@ -107,7 +107,7 @@ bool table_decode_record(struct slice value, struct table_record *r)
         {.name = "source", .type = COLUMN_STRING},  {.name = "schema", .type = COLUMN_STRING},
         {.name = "model", .type = COLUMN_LONG},     {.name = "copy", .type = COLUMN_LONG},
         {.name = "epoch", .type = COLUMN_INTEGER},  {.name = "lsn", .type = COLUMN_LONG},
-        {.name = "ordinal", .type = COLUMN_LONG},   {.name = "columns", .type = COLUMN_INTEGER},
+        {.name = "ordinal", .type = COLUMN_LONG},   {.name = "unused", .type = COLUMN_INTEGER},
         {.name = "behind", .type = COLUMN_BOOLEAN},
     };
     enum { COUNT = sizeof items / sizeof *items };
@@ -122,7 +122,6 @@ bool table_decode_record(struct slice value, struct table_record *r)
         .epoch = (int32_t)field_u64(f[6]),
         .lsn = field_u64(f[7]),
         .ordinal = field_u64(f[8]),
-        .history_columns = (uint32_t)field_u64(f[9]),
         .behind = f[10].data[0] != 0,
     };
     memcpy(r->source, f[2].data, f[2].len);
