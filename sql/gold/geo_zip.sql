@@ -17,7 +17,8 @@
 --   points long not null
 WITH inside AS (
     SELECT geolocation_zip_code_prefix AS zip, id, geolocation_lat AS lat, geolocation_lng AS lng,
-           coalesce(city_name, geolocation_city, 'unknown') AS city, coalesce(geolocation_state, 'unknown') AS state
+           coalesce(city_name, geolocation_city, 'unknown') AS city,
+           coalesce(geolocation_state, 'unknown') AS state
     FROM geolocation
     WHERE is_valid
 ),

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static void set_text(struct error *err, const char *fmt, va_list args)
+PRINTF_LIKE(2, 0) static void set_text(struct error *err, const char *fmt, va_list args)
 {
     vsnprintf(err->text, sizeof err->text, fmt, args);
 }

@@ -15,7 +15,7 @@ const size_t cli_command_count = sizeof cli_commands / sizeof *cli_commands;
 const struct command *cli_command(const char *name)
 {
     for (size_t i = 0; i < cli_command_count; i++)
-        if (cli_commands[i] && strcmp(cli_commands[i]->name, name) == 0) return cli_commands[i];
+        if (strcmp(cli_commands[i]->name, name) == 0) return cli_commands[i];
     return NULL;
 }
 
@@ -146,10 +146,9 @@ static int find_command(int argc, char **argv)
 static int unknown_command(const char *name)
 {
     const char *names[sizeof cli_commands / sizeof *cli_commands];
-    size_t count = 0;
     for (size_t i = 0; i < cli_command_count; i++)
-        if (cli_commands[i]) names[count++] = cli_commands[i]->name;
-    const char *near = config_nearest(name, names, count);
+        names[i] = cli_commands[i]->name;
+    const char *near = config_nearest(name, names, cli_command_count);
     struct cli none = {0};
     return cli_wrong(&none, "there is no command \"%s\"%s%s%s", name, near ? "; did you mean " : "",
                      near ? near : "", near ? "?" : "");

@@ -1,5 +1,4 @@
-/* Every command. Each is defined in src/cli/<name>.c. The declarations are weak so that a program with
- * fewer commands (a test that links a part of cli/) needs no other table. */
+/* Every command. Each is defined in src/cli/<name>.c. */
 #ifndef MILLRACE_CLI_COMMANDS_H
 #define MILLRACE_CLI_COMMANDS_H
 
@@ -23,7 +22,7 @@
     X(version)                                                                                       \
     X(help)
 
-#define CLI_DECLARE(name) extern const struct command command_##name __attribute__((weak));
+#define CLI_DECLARE(name) extern const struct command command_##name;
 CLI_COMMANDS(CLI_DECLARE)
 #undef CLI_DECLARE
 

@@ -15,7 +15,6 @@ void help_put_overview(struct buf *out)
                  "a ClickHouse star schema and onto dashboards. One program, one folder.\n\n"
                  "  millrace COMMAND [--setting VALUE ...]\n\n");
     for (size_t i = 0; i < cli_command_count; i++) {
-        if (!cli_commands[i]) continue;
         struct slice line = first_line(cli_commands[i]->summary);
         buf_printf(out, "  %-11s %.*s\n", cli_commands[i]->name, (int)line.len, line.data);
     }
@@ -80,7 +79,6 @@ static void put_docs(struct buf *out)
     help_put_overview(out);
     buf_put_text(out, "```\n");
     for (size_t i = 0; i < cli_command_count; i++) {
-        if (!cli_commands[i]) continue;
         buf_printf(out, "\n## %s\n\n```\n", cli_commands[i]->name);
         help_put_command(cli_commands[i], out);
         buf_put_text(out, "```\n");

@@ -21,7 +21,8 @@ enum { PIECE_BYTES = 1 << 16, PUT_BYTES = 1 << 18 };
 /* --- reading --- */
 
 /* Feeds a whole file to the parser; done (may be NULL) is told how many bytes are read. */
-static bool read_csv(const char *path, csv_each *each, void *arg, void (*done)(void *, int64_t), struct error *err)
+static bool read_csv(const char *path, csv_each *each, void *arg, void (*done)(void *, int64_t),
+                     struct error *err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return error_errno(err, "cannot open %s", path);
@@ -94,7 +95,8 @@ static bool take_record(void *arg, const struct csv_record *record, struct error
         return load_check_header(l->file, record, err);
     }
     if (!load_put_record(l->file, record, l->shift_days, &l->copy, err)) {
-        if (l->bad && err->kind == ERROR_DATA) return put_aside(l, record, err) || error_errno(err, "cannot write %s", l->options->skip_bad);
+        if (l->bad && err->kind == ERROR_DATA)
+            return put_aside(l, record, err) || error_errno(err, "cannot write %s", l->options->skip_bad);
         return error_wrap(err, "line %lld", (long long)record->line);
     }
     l->rows++;
@@ -116,9 +118,10 @@ static bool copy_file(struct loading *l, const char *path, struct error *err)
     buf_printf(&sql, "CREATE TEMPORARY TABLE loading ON COMMIT DROP AS SELECT ");
     put_columns(l->file, &sql);
     buf_printf(&sql, " FROM %s WITH NO DATA", l->file->table);
-    bool ok = pg_run(l->pg, buf_text(&sql), err) && pg_copy_in_begin(l->pg, "COPY loading FROM STDIN", err) &&
-              read_csv(path, take_record, l, show_progress, err) &&
-              (l->copy.len == 0 || pg_copy_in_put(l->pg, buf_slice(&l->copy), err)) && pg_copy_in_end(l->pg, err);
+    bool ok =
+        pg_run(l->pg, buf_text(&sql), err) && pg_copy_in_begin(l->pg, "COPY loading FROM STDIN", err) &&
+        read_csv(path, take_record, l, show_progress, err) &&
+        (l->copy.len == 0 || pg_copy_in_put(l->pg, buf_slice(&l->copy), err)) && pg_copy_in_end(l->pg, err);
     buf_free(&sql);
     return ok;
 }
@@ -170,12 +173,16 @@ static bool load_file(struct loading *l, const char *folder, struct error *err)
     buf_free(&l->copy);
     if (!ok) return false;
     if (l->terminal) printf("\r");
-    if (!empty) printf("  %-34s has rows already and no key of its own: left as it is%12s\n", l->file->table, "");
-    else if (added == l->rows) printf("  %-34s %9lld rows%30s\n", l->file->table, (long long)added, "");
+    if (!empty)
+        printf("  %-34s has rows already and no key of its own: left as it is%12s\n", l->file->table, "");
+    else if (added == l->rows)
+        printf("  %-34s %9lld rows%30s\n", l->file->table, (long long)added, "");
     else
         printf("  %-34s %9lld rows, %lld were there already%6s\n", l->file->table, (long long)added,
                (long long)(l->rows - added), "");
-    if (l->skipped) printf("  %-34s %9lld bad records put aside in %s\n", "", (long long)l->skipped, l->options->skip_bad);
+    if (l->skipped)
+        printf("  %-34s %9lld bad records put aside in %s\n", "", (long long)l->skipped,
+               l->options->skip_bad);
     fflush(stdout);
     return true;
 }
@@ -198,16 +205,17 @@ static bool find_newest(void *arg, const struct csv_record *record, struct error
         n->seen_header = true;
         for (size_t i = 0; i < record->count; i++)
             if (slice_equal(csv_text(record, i), SLICE("order_purchase_timestamp"))) n->column = i;
-    } else if (n->column < record->count && load_parse_time(csv_text(record, n->column), &days, &rest) && days > n->days) {
+    } else if (n->column < record->count && load_parse_time(csv_text(record, n->column), &days, &rest) &&
+               days > n->days) {
         n->days = days;
     }
     return true;
 }
 
 /* Today's date where the shop is. */
-static int64_t today(struct pg *pg, const char *timezone, struct error *err)
+static int64_t today(struct pg *pg, const char *zone, struct error *err)
 {
-    const char *params[] = {timezone && timezone[0] ? timezone : "America/Sao_Paulo"};
+    const char *params[] = {zone && zone[0] ? zone : "America/Sao_Paulo"};
     struct pg_rows rows;
     int64_t days = -1;
     if (pg_query(pg, &rows, "SELECT (now() AT TIME ZONE $1)::date - '1970-01-01'::date", params, 1, err))
@@ -216,8 +224,8 @@ static int64_t today(struct pg *pg, const char *timezone, struct error *err)
     return days;
 }
 
-static bool find_shift(struct pg *pg, const char *folder, const struct load_options *options, int64_t *shift,
-                       struct error *err)
+static bool find_shift(struct pg *pg, const char *folder, const struct load_options *options,
+                       int64_t *shift, struct error *err)
 {
     *shift = options->shift_days;
     if (!options->end_yesterday) return true;
@@ -249,19 +257,26 @@ static char *find_sample(void)
                       mem_format("%s/../share/millrace/olist", program)};
     char *found = NULL;
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-        if (!found && file_exists(places[i])) found = places[i];
-        else mem_free(places[i]);
+        if (!found && file_exists(places[i]))
+            found = places[i];
+        else
+            mem_free(places[i]);
     }
     return found;
 }
 
-static bool load_all(struct pg *pg, const char *folder, const struct load_options *options, FILE *bad, struct error *err)
+static bool load_all(struct pg *pg, const char *folder, const struct load_options *options, FILE *bad,
+                     struct error *err)
 {
     int64_t shift = 0;
     if (options->create && !create_tables(pg, err)) return false;
     if (!find_shift(pg, folder, options, &shift, err)) return false;
     for (const struct load_file *f = load_files; f->table; f++) {
-        struct loading l = {.pg = pg, .file = f, .options = options, .shift_days = shift, .bad = bad,
+        struct loading l = {.pg = pg,
+                            .file = f,
+                            .options = options,
+                            .shift_days = shift,
+                            .bad = bad,
                             .terminal = isatty(STDOUT_FILENO) == 1};
         if (!load_file(&l, folder, err)) return false;
     }
@@ -269,11 +284,13 @@ static bool load_all(struct pg *pg, const char *folder, const struct load_option
     return pg_run(pg, "ANALYZE", err);
 }
 
-bool load_directory(const char *source, const char *folder, const struct load_options *options, struct error *err)
+bool load_directory(const char *source, const char *folder, const struct load_options *options,
+                    struct error *err)
 {
     char *found = folder ? mem_text(folder) : find_sample();
     if (!found)
-        return error_set(err, ERROR_CONFIG, "the sample was not found (./data/olist, or beside the program); name its folder");
+        return error_set(err, ERROR_CONFIG,
+                         "the sample was not found (./data/olist, or beside the program); name its folder");
     struct pg *pg = NULL;
     FILE *bad = options->skip_bad ? fopen(options->skip_bad, "we") : NULL;
     bool ok = !options->skip_bad || bad || error_errno(err, "cannot write %s", options->skip_bad);
@@ -300,7 +317,8 @@ static int run_load(struct cli *cli)
         if (*end || end == shift || options.shift_days > 1000000 || options.shift_days < -1000000)
             return cli_wrong(cli, "--shift-days takes a number of days, not '%s'", shift);
     }
-    if (!cli->config.source[0]) return cli_wrong(cli, "no source is named; give --source postgres://user@host/database");
+    if (!cli->config.source[0])
+        return cli_wrong(cli, "no source is named; give --source postgres://user@host/database");
     struct error err = {0};
     return load_directory(cli->config.source, cli->argv[1], &options, &err) ? CLI_OK : cli_fail(&err);
 }

@@ -15,38 +15,59 @@
 #define TIMEN(name_) {.name = (name_), .type = LOAD_TIME, .nullable = true}
 
 const struct load_file load_files[] = {
-    {"customers", "olist_customers_dataset.csv",
-     {T("customer_id"), T("customer_unique_id"), T("customer_zip_code_prefix"), T("customer_city"), T("customer_state")}, false},
-    {"sellers", "olist_sellers_dataset.csv",
-     {T("seller_id"), T("seller_zip_code_prefix"), T("seller_city"), T("seller_state")}, false},
-    {"product_category_name_translation", "product_category_name_translation.csv",
-     {T("product_category_name"), T("product_category_name_english")}, false},
-    {"products", "olist_products_dataset.csv",
-     {T("product_id"), TN("product_category_name"), IN("product_name_lenght"), IN("product_description_lenght"),
-      IN("product_photos_qty"), IN("product_weight_g"), IN("product_length_cm"), IN("product_height_cm"),
-      IN("product_width_cm")}, false},
-    {"orders", "olist_orders_dataset.csv",
-     {T("order_id"), T("customer_id"), T("order_status"), TIME("order_purchase_timestamp"), TIMEN("order_approved_at"),
-      TIMEN("order_delivered_carrier_date"), TIMEN("order_delivered_customer_date"),
-      TIME("order_estimated_delivery_date")}, false},
-    {"order_items", "olist_order_items_dataset.csv",
-     {T("order_id"), I("order_item_id"), T("product_id"), T("seller_id"), TIME("shipping_limit_date"), D("price"),
-      D("freight_value")}, false},
-    {"order_payments", "olist_order_payments_dataset.csv",
-     {T("order_id"), I("payment_sequential"), T("payment_type"), I("payment_installments"), D("payment_value")}, false},
-    {"order_reviews", "olist_order_reviews_dataset.csv",
-     {T("review_id"), T("order_id"), I("review_score"), TN("review_comment_title"), TN("review_comment_message"),
-      TIME("review_creation_date"), TIME("review_answer_timestamp")}, false},
-    {"geolocation", "olist_geolocation_dataset.csv",
+    {"customers",
+     "olist_customers_dataset.csv",
+     {T("customer_id"), T("customer_unique_id"), T("customer_zip_code_prefix"), T("customer_city"),
+      T("customer_state")},
+     false},
+    {"sellers",
+     "olist_sellers_dataset.csv",
+     {T("seller_id"), T("seller_zip_code_prefix"), T("seller_city"), T("seller_state")},
+     false},
+    {"product_category_name_translation",
+     "product_category_name_translation.csv",
+     {T("product_category_name"), T("product_category_name_english")},
+     false},
+    {"products",
+     "olist_products_dataset.csv",
+     {T("product_id"), TN("product_category_name"), IN("product_name_lenght"),
+      IN("product_description_lenght"), IN("product_photos_qty"), IN("product_weight_g"),
+      IN("product_length_cm"), IN("product_height_cm"), IN("product_width_cm")},
+     false},
+    {"orders",
+     "olist_orders_dataset.csv",
+     {T("order_id"), T("customer_id"), T("order_status"), TIME("order_purchase_timestamp"),
+      TIMEN("order_approved_at"), TIMEN("order_delivered_carrier_date"),
+      TIMEN("order_delivered_customer_date"), TIME("order_estimated_delivery_date")},
+     false},
+    {"order_items",
+     "olist_order_items_dataset.csv",
+     {T("order_id"), I("order_item_id"), T("product_id"), T("seller_id"), TIME("shipping_limit_date"),
+      D("price"), D("freight_value")},
+     false},
+    {"order_payments",
+     "olist_order_payments_dataset.csv",
+     {T("order_id"), I("payment_sequential"), T("payment_type"), I("payment_installments"),
+      D("payment_value")},
+     false},
+    {"order_reviews",
+     "olist_order_reviews_dataset.csv",
+     {T("review_id"), T("order_id"), I("review_score"), TN("review_comment_title"),
+      TN("review_comment_message"), TIME("review_creation_date"), TIME("review_answer_timestamp")},
+     false},
+    {"geolocation",
+     "olist_geolocation_dataset.csv",
      {T("geolocation_zip_code_prefix"), F("geolocation_lat"), F("geolocation_lng"), T("geolocation_city"),
-      T("geolocation_state")}, true},
+      T("geolocation_state")},
+     true},
     {NULL, NULL, {{NULL, LOAD_TEXT, false}}, false},
 };
 
 size_t load_file_columns(const struct load_file *file)
 {
     size_t n = 0;
-    while (n < LOAD_COLUMNS_MAX && file->columns[n].name) n++;
+    while (n < LOAD_COLUMNS_MAX && file->columns[n].name)
+        n++;
     return n;
 }
 
@@ -56,8 +77,8 @@ bool load_check_header(const struct load_file *file, const struct csv_record *re
     for (size_t i = 0; i < n && i < record->count; i++) {
         struct slice name = csv_text(record, i);
         if (!slice_equal(name, slice_of(file->columns[i].name)))
-            return error_set(err, ERROR_DATA, "line 1: column %zu is '%.*s', expected '%s'", i + 1, (int)name.len,
-                             name.data, file->columns[i].name);
+            return error_set(err, ERROR_DATA, "line 1: column %zu is '%.*s', expected '%s'", i + 1,
+                             (int)name.len, name.data, file->columns[i].name);
     }
     return record->count == n ||
            error_set(err, ERROR_DATA, "line 1: %zu columns, expected %zu", record->count, n);
@@ -105,8 +126,10 @@ bool load_parse_time(struct slice s, int64_t *days, const char **rest)
     memcpy(text, s.data, s.len);
     text[s.len] = '\0';
     int y, mo, d, h, mi, sec, used = 0;
-    if (sscanf(text, "%4d-%2d-%2d %2d:%2d:%2d%n", &y, &mo, &d, &h, &mi, &sec, &used) != 6 || used != 19) return false;
-    if (text[used] && (text[used] != '.' || !is_digits(text + used + 1, strlen(text) - (size_t)used - 1))) return false;
+    if (sscanf(text, "%4d-%2d-%2d %2d:%2d:%2d%n", &y, &mo, &d, &h, &mi, &sec, &used) != 6 || used != 19)
+        return false;
+    if (text[used] && (text[used] != '.' || !is_digits(text + used + 1, strlen(text) - (size_t)used - 1)))
+        return false;
     if (mo < 1 || mo > 12 || d < 1 || h > 23 || mi > 59 || sec > 59) return false;
     *days = clock_days(y, mo, d);
     int64_t back_y;
@@ -145,14 +168,16 @@ static bool wrong(const struct load_column *c, struct slice s, const char *what,
     return error_set(err, ERROR_DATA, "%s: '%.*s' is not %s", c->name, shown, s.data ? s.data : "", what);
 }
 
-static bool put_field(const struct load_column *c, struct slice s, int64_t shift_days, struct buf *copy, struct error *err)
+static bool put_field(const struct load_column *c, struct slice s, int64_t shift_days, struct buf *copy,
+                      struct error *err)
 {
     size_t before;
     int64_t days;
     const char *rest;
     switch (c->type) {
     case LOAD_TEXT:
-        if (memchr(s.data ? s.data : "", '\0', s.len)) return wrong(c, s, "text: it holds a zero byte", err);
+        if (memchr(s.data ? s.data : "", '\0', s.len))
+            return wrong(c, s, "text: it holds a zero byte", err);
         put_text(copy, s);
         return true;
     case LOAD_INTEGER: /* some copies of the files print 225.0 */
@@ -186,10 +211,14 @@ bool load_put_record(const struct load_file *file, const struct csv_record *reco
         struct slice s = csv_text(record, i);
         if (i) buf_put_char(copy, '\t');
         bool ok = true;
-        if (s.len == 0 && !record->fields[i].quoted && c->nullable) buf_put_text(copy, "\\N");
-        else if (s.len == 0 && c->type != LOAD_TEXT && c->nullable) buf_put_text(copy, "\\N");
-        else if (s.len == 0 && !c->nullable) ok = error_set(err, ERROR_DATA, "%s: is empty", c->name);
-        else ok = put_field(c, s, shift_days, copy, err);
+        if (s.len == 0 && !record->fields[i].quoted && c->nullable)
+            buf_put_text(copy, "\\N");
+        else if (s.len == 0 && c->type != LOAD_TEXT && c->nullable)
+            buf_put_text(copy, "\\N");
+        else if (s.len == 0 && !c->nullable)
+            ok = error_set(err, ERROR_DATA, "%s: is empty", c->name);
+        else
+            ok = put_field(c, s, shift_days, copy, err);
         if (!ok) {
             copy->len = start; /* nothing of a bad record stays */
             return false;

@@ -25,7 +25,8 @@ extern const struct load_file load_files[];
 size_t load_file_columns(const struct load_file *file);
 
 /* The header must name the columns, in their order. DATA names what is wrong. */
-bool load_check_header(const struct load_file *file, const struct csv_record *record, struct error *err) MUST_CHECK;
+bool load_check_header(const struct load_file *file, const struct csv_record *record,
+                       struct error *err) MUST_CHECK;
 /* Appends the record as one line of COPY text, times moved by shift_days. DATA names the column. */
 bool load_put_record(const struct load_file *file, const struct csv_record *record, int64_t shift_days,
                      struct buf *copy, struct error *err) MUST_CHECK;

@@ -57,7 +57,7 @@ static void put_version(const char *library, struct buf *out)
     buf_printf(out, "assets         %zu files\n", asset_count);
     buf_put_text(out, "sources        PostgreSQL 13 to 18\ncommands      ");
     for (size_t i = 0; i < cli_command_count; i++)
-        if (cli_commands[i]) buf_printf(out, " %s", cli_commands[i]->name);
+        buf_printf(out, " %s", cli_commands[i]->name);
     buf_put_char(out, '\n');
     if (engine_probe(library, engine, &err))
         buf_printf(out, "libchdb        %s\n", engine);
