@@ -6,6 +6,13 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+bool check_goes_on(const struct check_run *run, struct error *err)
+{
+    const struct flow *flow = run->flow;
+    return (!atomic_load(&flow->stopping) && atomic_load(&flow->refine)) ||
+           error_set(err, ERROR_RETRY, "check: the pipeline stopped before everything was compared");
+}
+
 bool check_wanted(const struct check_run *run, const char *table)
 {
     const char *list = run->options->tables;
@@ -73,7 +80,7 @@ bool check_read_rows(struct check_run *run, const char *sql, const struct column
     struct buf held = {0}, text = {0};
     bool done = false, ok = true;
     while (ok && !done) {
-        ok = engine_stream_next(stream, &chunk, &done, err);
+        ok = check_goes_on(run, err) && engine_stream_next(stream, &chunk, &done, err);
         if (!ok || done) break;
         buf_put_slice(&held, chunk);
         struct slice rest = buf_slice(&held);
@@ -120,9 +127,12 @@ static bool run_layers(struct check_run *run, struct error *err)
 {
     static bool (*const layers[])(struct check_run *, struct error *) = {check_source, check_silver, check_gold,
                                                                          check_warehouse};
-    for (size_t i = 0; i < sizeof layers / sizeof *layers && !run->stopped; i++)
-        if (!layers[i](run, err)) return false;
-    return true;
+    if (!refine_hold(run->flow, &run->silver, &run->gold))
+        return error_set(err, ERROR_RETRY, "check: refine is not running");
+    bool ok = true;
+    for (size_t i = 0; ok && i < sizeof layers / sizeof *layers && !run->stopped; i++) ok = layers[i](run, err);
+    refine_release(run->flow);
+    return ok;
 }
 
 bool check_run(struct flow *flow, const struct check_options *options, check_each *each, void *arg, bool *equal,

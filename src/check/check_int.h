@@ -16,10 +16,14 @@ struct check_run {
     void *arg;
     struct point point;
     struct engine_conn *conn;
+    struct silver *silver; /* held while the layers are compared */
+    struct gold *gold;
     json_t *versions; /* of the batch at the point: {"silver":{..},"gold":{..}} */
     bool equal, stopped;
 };
 
+/* False with RETRY once the pipeline stops: the parts of its stages that a check reads go away. */
+bool check_goes_on(const struct check_run *run, struct error *err) MUST_CHECK;
 /* Is the table among those that were asked for? */
 bool check_wanted(const struct check_run *run, const char *table);
 /* Hands the line out, counts a difference, frees the keys. */

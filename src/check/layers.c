@@ -14,11 +14,16 @@ static void take_actual(void *arg, struct slice key, struct slice row)
     compare_actual(arg, key, row);
 }
 
+struct expecting {
+    const struct check_run *run;
+    struct compare *compare;
+};
+
 static bool take_expected(void *arg, struct slice key, struct slice row, struct error *err)
 {
-    (void)err;
-    compare_expect(arg, key, row);
-    return true;
+    const struct expecting *e = arg;
+    compare_expect(e->compare, key, row);
+    return check_goes_on(e->run, err);
 }
 
 /* --- silver: the raw rows at the point, cleaned again --- */
@@ -31,8 +36,9 @@ static bool check_silver_table(struct check_run *run, const char *name, int64_t 
     char path[300];
     snprintf(path, sizeof path, "silver/%s", name);
     bool has_current = false;
-    bool ok = silver_clean_at(refine_silver(run->flow), name, run->conn, run->point.snapshot, &columns, &has_current,
-                              take_expected, c, err);
+    struct expecting expecting = {run, c};
+    bool ok = silver_clean_at(run->silver, name, run->conn, run->point.snapshot, &columns,
+                              &has_current, take_expected, &expecting, err);
     if (ok && has_current) ok = check_read_lake(run, path, version, &columns, NULL, take_actual, c, err);
     else if (ok) line.note = "has no key: only its history is kept";
     compare_finish(c);
@@ -51,7 +57,9 @@ bool check_silver(struct check_run *run, struct error *err)
         size_t n = strlen(name);
         bool history = n > 8 && strcmp(name + n - 8, "_history") == 0;
         if (history || run->stopped || strcmp(name, "quarantine") == 0 || !check_wanted(run, name)) continue;
-        if (!check_silver_table(run, name, json_integer_value(version), err)) return error_wrap(err, "check: silver.%s", name);
+        if (!check_goes_on(run, err)) return false;
+        if (!check_silver_table(run, name, json_integer_value(version), err))
+            return error_wrap(err, "check: silver.%s", name);
     }
     return true;
 }
@@ -76,7 +84,9 @@ static bool compare_model(struct check_run *run, const struct model *m, json_t *
     struct compare *c = compare_new(&line);
     char path[300];
     snprintf(path, sizeof path, "gold/%s", m->name);
-    bool ok = gold_recompute_at(refine_gold(run->flow), m->index, run->conn, version_in, inputs, take_expected, c, err) &&
+    struct expecting expecting = {run, c};
+    bool ok = gold_recompute_at(run->gold, m->index, run->conn, version_in, inputs, take_expected,
+                                &expecting, err) &&
               check_read_lake(run, path, version, keyed_columns(m->keyed), m->keyed, take_actual, c, err);
     compare_finish(c);
     if (ok) check_report(run, &line);
@@ -99,7 +109,7 @@ static bool check_model(struct check_run *run, const struct model *m, struct err
     int64_t position = -1;
     if (version >= 0 && !delta_txn_at(run->flow->lake, path, REFINE_APP_ID, version, &position, err)) return false;
     if (position < 0) return pass_over(run, m, "not made yet");
-    if (!gold_model_is_whole(refine_gold(run->flow), m->index))
+    if (!gold_model_is_whole(run->gold, m->index))
         return compare_model(run, m, run->versions, version, err);
     json_t *inputs = NULL;
     if (!check_versions(run, position, &inputs, err)) return false;
@@ -112,11 +122,12 @@ static bool check_model(struct check_run *run, const struct model *m, struct err
 static bool each_model(struct check_run *run, bool (*one)(struct check_run *, const struct model *, struct error *),
                        struct error *err)
 {
-    struct gold *gold = refine_gold(run->flow);
-    if (!gold) return error_set(err, ERROR_RETRY, "check: refine is not running");
-    bool ok = true;
+    struct gold *gold = run->gold;
+    bool ok = check_goes_on(run, err);
     for (size_t i = 0; ok && !run->stopped && i < gold_model_count(gold); i++) {
         struct model m = {i, gold_model_name(gold, i), gold_model_table(gold, i)};
+        ok = check_goes_on(run, err);
+        if (!ok) break;
         if (m.keyed && check_wanted(run, m.name)) ok = one(run, &m, err) || error_wrap(err, "check: %s", m.name);
     }
     return ok;

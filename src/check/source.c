@@ -10,6 +10,9 @@
 #include "stages/refine/silver/raw.h"
 #include "stages/refine/silver/silver.h"
 
+/* How often a scan looks whether it must end: so many rows, and so long while it waits. */
+enum { LOOK_ROWS = 1000, LOOK_US = 20000 };
+
 struct source {
     struct check_run *run;
     struct check_line line;
@@ -107,12 +110,18 @@ static bool compare_row(struct source *s, struct error *err)
     return true;
 }
 
-/* Keeps the scan at the rate that was asked for. */
-static void slow_down(const struct source *s)
+/* Keeps the scan at the rate that was asked for; false when the pipeline stops meanwhile. */
+static bool slow_down(const struct source *s, struct error *err)
 {
     int64_t rate = s->run->options->rows_per_second;
-    if (rate <= 0 || s->line.rows % 1000) return;
-    clock_sleep_us(s->started_us + s->line.rows * 1000000 / rate - clock_mono_us());
+    if (s->line.rows % LOOK_ROWS) return true;
+    int64_t until_us = rate > 0 ? s->started_us + s->line.rows * 1000000 / rate : 0;
+    for (;;) {
+        if (!check_goes_on(s->run, err)) return false;
+        int64_t left_us = until_us - clock_mono_us();
+        if (left_us <= 0) return true;
+        clock_sleep_us(left_us < LOOK_US ? left_us : LOOK_US);
+    }
 }
 
 static bool take_line(struct source *s, struct slice line, struct error *err)
@@ -125,8 +134,7 @@ static bool take_line(struct source *s, struct slice line, struct error *err)
         return true;
     }
     s->line.rows++;
-    slow_down(s);
-    return compare_row(s, err);
+    return slow_down(s, err) && compare_row(s, err);
 }
 
 static bool scan_source(struct source *s, struct error *err)

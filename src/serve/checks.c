@@ -1,5 +1,6 @@
-/* /api/check: POST runs a check (a second one meanwhile is refused by check itself) and answers when it is
- * done; GET gives the newest result. {"at_us":..,"lines":[..],"equal":true,"error":null} */
+/* /api/check: POST runs a check on its connection's own thread and answers when it is done (check itself
+ * refuses a second one until the first has its point); GET gives the newest result.
+ * {"at_us":..,"lines":[..],"equal":true,"error":null} */
 #include "serve/http.h"
 
 #include "base/clock.h"

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <strings.h>
+#include <xxhash.h>
 
 enum { CONNECTIONS_MAX = 100, IDLE_SECONDS = 30, BODY_BYTES_MAX = 64 << 10 };
 
@@ -74,20 +75,31 @@ static const char *type_of(const char *path)
     return "application/octet-stream";
 }
 
+/* Does If-None-Match name the tag? A list of tags, weak ones too, or "*". */
+static bool has_tag(struct http_request *r, const char *tag)
+{
+    const char *given = MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, "If-None-Match");
+    return given && (strcmp(given, "*") == 0 || strstr(given, tag)); /* a tag's quotes stand in no other */
+}
+
+/* A browser keeps a file and asks whether it is still the same; the tag is that of the bytes. */
 enum MHD_Result asset_answer(struct http_request *r, const char *path)
 {
     char name[200];
     snprintf(name, sizeof name, "web%s", path);
     const struct asset *asset = strstr(path, "..") ? NULL : asset_find(name);
     if (!asset) return http_answer(r, 404, "text/plain; charset=utf-8", SLICE("There is no such page.\n"));
-    struct MHD_Response *response =
-        MHD_create_response_from_buffer(asset->len, (void *)(uintptr_t)asset->data, MHD_RESPMEM_PERSISTENT);
+    char tag[24];
+    snprintf(tag, sizeof tag, "\"%016llx\"", (unsigned long long)XXH3_64bits(asset->data, asset->len));
+    bool known = has_tag(r, tag);
+    struct MHD_Response *response = MHD_create_response_from_buffer(
+        known ? 0 : asset->len, (void *)(uintptr_t)asset->data, MHD_RESPMEM_PERSISTENT);
     put_headers(response, type_of(path));
     /* what comes from npm changes only with its version; our own files with the program */
     bool fixed = strncmp(path, "/lib/", 5) == 0;
     MHD_add_response_header(response, "Cache-Control", fixed ? "public, max-age=86400" : "no-cache");
-    MHD_add_response_header(response, "ETag", "\"" MILLRACE_VERSION "\"");
-    enum MHD_Result result = MHD_queue_response(r->connection, 200, response);
+    MHD_add_response_header(response, "ETag", tag);
+    enum MHD_Result result = MHD_queue_response(r->connection, known ? 304 : 200, response);
     MHD_destroy_response(response);
     return result;
 }

@@ -103,6 +103,7 @@ struct flow {
     pthread_mutex_t warehouse_lock;
     /* The refine stage while it is open (refine.h gives its parts); NULL otherwise. */
     void *_Atomic refine;
+    int refine_readers;             /* how many hold it open; under check_lock, check_changed */
 
     /* resync and replay requests from the API: comma-free table names, taken by capture / refine. */
     struct queue resync_requests;   /* char *, "public.orders" */

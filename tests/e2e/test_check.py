@@ -5,9 +5,11 @@ import os
 import pathlib
 import subprocess
 import sys
+import threading
+import time
 
 import shoplib
-from conftest import ROOT
+from conftest import ROOT, wait_for
 
 
 def start(millrace, shop):
@@ -113,3 +115,33 @@ def test_a_wrong_row_in_the_warehouse_is_named(millrace, shop):
                      "version + 1000000 AS version) FROM default.fact_orders_store FINAL LIMIT 1")
     millrace.start()
     expect_difference(millrace, "warehouse", "fact_orders")
+
+
+def test_a_slow_check_holds_nobody_up(millrace, shop):
+    """Its connection waits; others are answered, changes arrive, and a stop does not wait for its end."""
+    shop.run("INSERT INTO sellers SELECT md5(n::text), '01037', 'sao paulo', 'SP' FROM generate_series(1, 3000) n")
+    start(millrace, shop)
+    answers = []
+
+    def ask():
+        try:
+            answers.append(json.loads(millrace.get("/api/check?tables=sellers&rate=1", data=b"",
+                                                   headers={"X-Millrace": "1"})))
+        except OSError as closed:  # the stop may be quicker than the answer
+            answers.append({"equal": False, "error": str(closed)})
+
+    check = threading.Thread(target=ask, daemon=True)
+    check.start()
+    wait_for(lambda: shop.run("SELECT 1 FROM pg_stat_activity WHERE query LIKE 'COPY%sellers%' AND pid <> "
+                              "pg_backend_pid()"), what="the scan of the source")
+    assert millrace.get("/health") == "ok\n"
+    assert json.loads(millrace.get("/api/pipeline"))
+    shop.run("INSERT INTO sellers VALUES ('new', '01037', 'sao paulo', 'SP')")
+    millrace.caught_up()
+    millrace.command("check", "--tables", "orders")
+    assert check.is_alive() and not answers
+    began = time.monotonic()
+    assert millrace.stop() == 0
+    assert time.monotonic() - began < 20
+    check.join(timeout=10)
+    assert answers and not answers[0]["equal"] and answers[0]["error"]

@@ -103,6 +103,28 @@ def test_health_and_metrics(millrace, shop):
         assert name in metrics, name
 
 
+def test_what_a_browser_has_is_not_sent_again(millrace):
+    millrace.start()
+
+    def ask(path, tag=None):
+        connection = http.client.HTTPConnection("127.0.0.1", millrace.http_port, timeout=30)
+        connection.request("GET", path, headers={"If-None-Match": tag} if tag else {})
+        answer = connection.getresponse()
+        result = answer.status, answer.getheader("ETag"), answer.read()
+        connection.close()
+        return result
+
+    tags = {path: ask(path)[1] for path in ("/", "/app.css", "/lib/echarts.min.js")}
+    assert all(tags.values()) and len(set(tags.values())) == 3, tags
+    for path, tag in tags.items():
+        for given in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+            assert ask(path, given) == (304, tag, b""), (path, given)
+        status, _, body = ask(path, '"other"')
+        assert status == 200 and body
+    assert ask("/", tags["/app.css"])[0] == 200
+    assert ask("/nothing", "*")[0] == 404
+
+
 def dump(url, folder):
     result = subprocess.run(
         [shutil.which("chromium"), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",

@@ -157,28 +157,45 @@ static bool refine_open(struct flow *flow, void **self, struct error *err)
     return true;
 }
 
+bool refine_hold(struct flow *flow, struct silver **silver, struct gold **gold)
+{
+    pthread_mutex_lock(&flow->check_lock);
+    const struct refine *r = atomic_load(&flow->refine);
+    if (r) {
+        flow->refine_readers++;
+        *silver = r->silver;
+        *gold = r->gold;
+    }
+    pthread_mutex_unlock(&flow->check_lock);
+    return r;
+}
+
+void refine_release(struct flow *flow)
+{
+    pthread_mutex_lock(&flow->check_lock);
+    flow->refine_readers--;
+    pthread_cond_broadcast(&flow->check_changed);
+    pthread_mutex_unlock(&flow->check_lock);
+}
+
+static void let_readers_go(struct flow *flow)
+{
+    pthread_mutex_lock(&flow->check_lock);
+    atomic_store(&flow->refine, NULL);
+    while (flow->refine_readers) pthread_cond_wait(&flow->check_changed, &flow->check_lock);
+    pthread_mutex_unlock(&flow->check_lock);
+}
+
 static void refine_close(void *self)
 {
     struct refine *r = self;
-    atomic_store(&r->flow->refine, NULL);
+    let_readers_go(r->flow);
     if (r->silver) silver_close(r->silver);
     if (r->gold) gold_close(r->gold);
     if (r->bronze) delta_close(r->bronze);
     if (r->batches) delta_close(r->batches);
     if (r->conn) engine_disconnect(r->conn);
     mem_free(r);
-}
-
-struct gold *refine_gold(const struct flow *flow)
-{
-    struct refine *r = atomic_load(&flow->refine);
-    return r ? r->gold : NULL;
-}
-
-struct silver *refine_silver(const struct flow *flow)
-{
-    struct refine *r = atomic_load(&flow->refine);
-    return r ? r->silver : NULL;
 }
 
 bool refine_settled(const struct flow *flow)

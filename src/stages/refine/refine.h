@@ -16,9 +16,10 @@ const struct columns *batches_columns(void);
 struct gold;
 struct silver;
 /* The parts of the open stage, for check's reading functions (those that gold.h and silver.h allow on any
- * thread); NULL while the stage is not open. */
-struct gold *refine_gold(const struct flow *flow);
-struct silver *refine_silver(const struct flow *flow);
+ * thread); they stay until the release, with which the stage waits to close. False when it is not open. Who
+ * holds them looks at flow->stopping and flow->refine, and lets go soon after one says that it wants to. */
+bool refine_hold(struct flow *flow, struct silver **silver, struct gold **gold) MUST_CHECK;
+void refine_release(struct flow *flow);
 /* Whether the stage had nothing left to do when it last looked: ranges and whole models. */
 bool refine_settled(const struct flow *flow);
 
