@@ -40,15 +40,12 @@ static int list(struct cli *cli, const char *table, const char *key)
 static int replay(struct cli *cli, const char *table, const char *key)
 {
     struct error err = {0};
-    struct buf path = {0}, body = {0};
+    struct buf path = {0};
     buf_put_text(&path, "/api/replay?table=");
     http_put_escaped(&path, table ? table : "");
     buf_put_text(&path, "&key=");
     http_put_escaped(&path, key ? key : "");
-    bool ok = remote_call(&cli->config, buf_text(&path), true, &body, &err);
-    buf_free(&path);
-    buf_free(&body);
-    if (!ok) return cli_fail(&err);
+    if (!remote_ask(&cli->config, &path, &err)) return cli_fail(&err);
     puts("asked; see `millrace quarantine list` and the log");
     return CLI_OK;
 }

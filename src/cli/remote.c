@@ -3,7 +3,6 @@
 #include "base/home.h"
 #include "net/http_client.h"
 
-
 bool remote_alive(const struct config *config, bool *alive, struct error *err)
 {
     struct home_info info;
@@ -41,5 +40,14 @@ bool remote_call(const struct config *config, const char *path, bool post, struc
     char *url = mem_format("http://%s:%d%s", any ? "127.0.0.1" : config->listen, info.http_port, path);
     bool ok = perform(config, url, post, body, err);
     mem_free(url);
+    return ok;
+}
+
+bool remote_ask(const struct config *config, struct buf *path, struct error *err)
+{
+    struct buf body = {0};
+    bool ok = remote_call(config, buf_text(path), true, &body, err);
+    buf_free(&body);
+    buf_free(path);
     return ok;
 }

@@ -9,14 +9,11 @@
 static int ask_for_table(struct cli *cli, const char *table)
 {
     struct error err = {0};
-    struct buf path = {0}, body = {0};
+    struct buf path = {0};
     buf_put_text(&path, "/api/resync?table=");
     if (!strchr(table, '.')) buf_put_text(&path, "public.");
     http_put_escaped(&path, table);
-    bool ok = remote_call(&cli->config, buf_text(&path), true, &body, &err);
-    buf_free(&path);
-    buf_free(&body);
-    if (!ok) return cli_fail(&err);
+    if (!remote_ask(&cli->config, &path, &err)) return cli_fail(&err);
     puts("asked; see `millrace status`");
     return CLI_OK;
 }

@@ -114,18 +114,27 @@ static bool read_rows(struct engine_conn *conn, const char *sql, int64_t version
     return ok;
 }
 
+/* file('<path>', 'Parquet', '<structure>') */
+static void put_file(const struct delta_table *t, const char *name, struct slice structure, struct buf *sql)
+{
+    char *path = store_path(t->store, name);
+    buf_put_text(sql, "file(");
+    buf_put_sql_text(sql, slice_of(path));
+    buf_put_text(sql, ", 'Parquet', ");
+    buf_put_sql_text(sql, structure);
+    buf_put_char(sql, ')');
+    mem_free(path);
+}
+
 bool delta_checkpoint_read(struct delta_table *t, const char *name, int64_t version,
                            struct delta_snapshot *s, struct error *err)
 {
     struct engine_conn *conn;
     struct buf sql = {0}, structure = {0};
-    char *path = store_path(t->store, name);
     put_structure(&structure, false, 3, 7);
-    buf_put_text(&sql, "SELECT * FROM file(");
-    buf_put_sql_text(&sql, slice_of(path));
-    buf_put_text(&sql, ", 'Parquet', ");
-    buf_put_sql_text(&sql, buf_slice(&structure));
-    buf_put_text(&sql, ") SETTINGS max_threads=1, input_format_parquet_allow_missing_columns=1, "
+    buf_put_text(&sql, "SELECT * FROM ");
+    put_file(t, name, buf_slice(&structure), &sql);
+    buf_put_text(&sql, " SETTINGS max_threads=1, input_format_parquet_allow_missing_columns=1, "
                        "output_format_json_quote_64bit_integers=0, "
                        "output_format_json_named_tuples_as_objects=1, "
                        "output_format_json_skip_null_value_in_named_tuples=1");
@@ -136,7 +145,6 @@ bool delta_checkpoint_read(struct delta_table *t, const char *name, int64_t vers
     }
     buf_free(&sql);
     buf_free(&structure);
-    mem_free(path);
     return ok;
 }
 
@@ -169,14 +177,11 @@ static bool write_parquet(struct delta_table *t, struct engine_conn *conn, const
                           struct slice lines, size_t rows, struct error *err)
 {
     struct buf sql = {0}, structure = {0};
-    char *path = store_path(t->store, name);
     uint64_t written = 0;
     put_structure(&structure, true, t->now.protocol.reader, t->now.protocol.writer);
-    buf_put_text(&sql, "INSERT INTO FUNCTION file(");
-    buf_put_sql_text(&sql, slice_of(path));
-    buf_put_text(&sql, ", 'Parquet', ");
-    buf_put_sql_text(&sql, buf_slice(&structure));
-    buf_put_text(&sql, ") SETTINGS max_threads=1, max_insert_threads=1, input_format_parallel_parsing=0, "
+    buf_put_text(&sql, "INSERT INTO FUNCTION ");
+    put_file(t, name, buf_slice(&structure), &sql);
+    buf_put_text(&sql, " SETTINGS max_threads=1, max_insert_threads=1, input_format_parallel_parsing=0, "
                        "allow_experimental_nullable_tuple_type=1, engine_file_truncate_on_insert=1, "
                        "input_format_skip_unknown_fields=1, input_format_null_as_default=0, "
                        "output_format_parquet_compression_method='snappy', "
@@ -187,7 +192,6 @@ static bool write_parquet(struct delta_table *t, struct engine_conn *conn, const
                        (unsigned long long)written);
     buf_free(&sql);
     buf_free(&structure);
-    mem_free(path);
     return ok;
 }
 

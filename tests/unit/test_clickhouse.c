@@ -1,24 +1,20 @@
 /* The ClickHouse HTTP protocol over a real engine in a temporary folder, asked through libcurl.
  * With the argument `serve` it prints its port and serves until standard input ends, for trying a
  * client by hand. */
+#include "unit.h"
+
 #include "serve/clickhouse/clickhouse.h"
 #include "serve/clickhouse/codec.h"
 #include "serve/clickhouse/request.h"
 #include "serve/clickhouse/tokens.h"
 
 #include "base/clock.h"
-#include "base/file.h"
 #include "engine/engine.h"
 
 #include <netinet/in.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <cmocka.h>
 #include <curl/curl.h>
 
 static char home[] = "/tmp/millrace-clickhouse-XXXXXX";
@@ -27,14 +23,9 @@ static struct flow flow;
 static struct clickhouse_server *server;
 static struct engine_conn *conn;
 
-#define OK(call)                                                                                           \
-    do {                                                                                                   \
-        bool ok_ = (call);                                                                                 \
-        if (!ok_) fail_msg("%s: %s", #call, err->text);                                                    \
-    } while (0)
-
-static void fill(struct error *err)
+static void fill(void)
 {
+    struct error err = {0};
     static const char *const statements[] = {
         "CREATE TABLE fact_orders (order_id String, order_date DateTime, total_amount Decimal(12,2))"
         " ENGINE = MergeTree ORDER BY order_id",
@@ -43,28 +34,28 @@ static void fill(struct error *err)
         "CREATE DATABASE silver",
         "CREATE VIEW silver.secret_file AS SELECT * FROM file('inside.csv', 'CSV', 'a Int32, b String')",
     };
-    OK(file_write_atomic("inside.csv", SLICE("1,seen through the view\n"), err));
+    unit_ok(file_write_atomic("inside.csv", SLICE("1,seen through the view\n"), &err));
     for (size_t i = 0; i < sizeof statements / sizeof *statements; i++)
-        OK(engine_run(conn, statements[i], err));
+        unit_ok(engine_run(conn, statements[i], &err));
 }
 
 static int set_up(void **state)
 {
     (void)state;
-    struct error err_, *err = &err_;
+    struct error err = {0};
     assert_non_null(mkdtemp(home));
     config_init(&config);
-    OK(config_set(&config, "clickhouse_port", "0", err));
-    OK(config_set(&config, "query_seconds_max", "10", err));
+    unit_ok(config_set(&config, "clickhouse_port", "0", &err));
+    unit_ok(config_set(&config, "query_seconds_max", "10", &err));
     char *storage = mem_format("%s/warehouse", home);
-    OK(engine_open("", home, storage, config.engine_memory_bytes, err));
+    unit_ok(engine_open("", home, storage, config.engine_memory_bytes, &err));
     mem_free(storage);
-    OK(engine_connect(&conn, NULL, err));
-    fill(err);
+    unit_ok(engine_connect(&conn, NULL, &err));
+    fill();
     flow.config = &config;
     flow.warehouse_lsn = UINT64_C(0x116B3748);
     flow.warehouse_commit_us = INT64_C(1514764800000000);
-    OK(clickhouse_start(&server, &flow, err));
+    unit_ok(clickhouse_start(&server, &flow, &err));
     curl_global_init(CURL_GLOBAL_DEFAULT);
     return 0;
 }
@@ -72,12 +63,12 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    struct error err_, *err = &err_;
+    struct error err = {0};
     clickhouse_stop(server);
     engine_disconnect(conn);
     engine_close();
     config_free(&config);
-    OK(file_remove_tree(home, err));
+    unit_ok(file_remove_tree(home, &err));
     return 0;
 }
 
@@ -371,14 +362,14 @@ static void long_answers_flow_and_tell_late_errors(void **state)
 
 static void assert_packed(const char *path, const char *accept, enum codec_kind kind, const char *encoding)
 {
-    struct error err_, *err = &err_;
+    struct error err = {0};
     for (int rows = 3; rows < 3000000; rows *= 1000) {
         char *sql = mem_format("SELECT number FROM numbers(%d)", rows);
         struct reply r = ask(path, slice_of(sql), accept);
         struct buf plain = {0};
         assert_int_equal(r.status, 200);
         if (encoding) assert_header(&r, encoding);
-        OK(codec_unpack(kind, buf_slice(&r.body), &plain, err));
+        unit_ok(codec_unpack(kind, buf_slice(&r.body), &plain, &err));
         assert_int_equal(plain.data[plain.len - 1], '\n');
         assert_int_equal(plain.len, rows == 3 ? 6 : rows == 3000 ? 13890 : 0);
         buf_free(&plain);
@@ -404,7 +395,7 @@ static void answers_are_compressed_as_asked(void **state)
 static void requests_may_be_compressed(void **state)
 {
     (void)state;
-    struct error err_, *err = &err_;
+    struct error err = {0};
     static const struct {
         enum codec_kind kind;
         const char *path, *header;
@@ -415,7 +406,7 @@ static void requests_may_be_compressed(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct buf packed = {0};
         struct codec *c = codec_new(cases[i].kind);
-        OK(codec_put(c, SLICE("SELECT 'packed'"), true, &packed, err));
+        unit_ok(codec_put(c, SLICE("SELECT 'packed'"), true, &packed, &err));
         codec_free(c);
         struct reply r = ask(cases[i].path, buf_slice(&packed), cases[i].header);
         assert_string_equal(buf_text(&r.body), "packed\n");
@@ -450,12 +441,12 @@ static int connect_raw(void)
 
 static int64_t running_of(const char *mark)
 {
-    struct error err_, *err = &err_;
+    struct error err = {0};
     int64_t n = -1;
     char *sql = mem_format("SELECT count() FROM system.processes WHERE query LIKE '%%%s%%'"
                            " AND query NOT LIKE '%%processes%%'",
                            mark);
-    OK(engine_number(conn, sql, &n, err));
+    unit_ok(engine_number(conn, sql, &n, &err));
     mem_free(sql);
     return n;
 }
@@ -533,17 +524,17 @@ static void another_user_or_password_is_refused(void **state)
 static void a_password_is_asked_for_and_opens(void **state)
 {
     (void)state;
-    struct error err_, *err = &err_;
+    struct error err = {0};
     struct clickhouse_server *open = server;
     struct config locked;
     struct flow locked_flow = {.config = &locked};
     config_init(&locked);
-    OK(config_set(&locked, "clickhouse_port", "0", err));
-    OK(config_set(&locked, "listen", "0.0.0.0", err));
-    assert_false(clickhouse_start(&server, &locked_flow, err));
-    assert_int_equal(err->kind, ERROR_CONFIG);
-    OK(config_set(&locked, "password", "s3cret", err));
-    OK(clickhouse_start(&server, &locked_flow, err));
+    unit_ok(config_set(&locked, "clickhouse_port", "0", &err));
+    unit_ok(config_set(&locked, "listen", "0.0.0.0", &err));
+    assert_false(clickhouse_start(&server, &locked_flow, &err));
+    assert_int_equal(err.kind, ERROR_CONFIG);
+    unit_ok(config_set(&locked, "password", "s3cret", &err));
+    unit_ok(clickhouse_start(&server, &locked_flow, &err));
     assert_refused("/", "SELECT 1", 401, 194);
     assert_refused("/?user=default&password=s3cre", "SELECT 1", 403, 516);
     assert_body("/?user=default&password=s3cret", "SELECT 1", "1\n");
@@ -587,9 +578,9 @@ static void many_clients_take_turns(void **state)
 static void stopping_ends_what_runs(void **state)
 {
     (void)state;
-    struct error err_, *err = &err_;
+    struct error err = {0};
     struct clickhouse_server *other, *first = server;
-    OK(clickhouse_start(&other, &flow, err));
+    unit_ok(clickhouse_start(&other, &flow, &err));
     server = other;
     int fd = start_long("stopped");
     wait_until("stopped", 1);
@@ -630,18 +621,18 @@ static void tokens_are_cut_as_the_engine_does(void **state)
 static void frames_have_the_known_hash(void **state)
 {
     (void)state;
-    struct error err_, *err = &err_;
+    struct error err = {0};
     static const char frame[] =
         "\xde\x79\xcf\x08\x7f\xb6\x35\x04\x9d\xb8\x16\xdf\x19\x5b\x01\x6b\x82\x0c\x00\x00\x00"
         "\x02\x00\x00\x00 1\n";
     struct buf plain = {0};
-    OK(codec_unpack(CODEC_FRAMES, SLICE(frame), &plain, err));
+    unit_ok(codec_unpack(CODEC_FRAMES, SLICE(frame), &plain, &err));
     assert_string_equal(buf_text(&plain), "1\n");
     buf_clear(&plain);
     char broken[sizeof frame];
     memcpy(broken, frame, sizeof frame);
     broken[27] ^= 1;
-    assert_false(codec_unpack(CODEC_FRAMES, (struct slice){broken, sizeof frame - 1}, &plain, err));
+    assert_false(codec_unpack(CODEC_FRAMES, (struct slice){broken, sizeof frame - 1}, &plain, &err));
     buf_free(&plain);
 }
 

@@ -1,6 +1,6 @@
 /* Delta tables with their Parquet files, over the real libchdb. needs: engine
  * What the log says and what deltaLakeLocal reads must agree. */
-#include "unit.h"
+#include "engine_lab.h"
 
 #include "base/clock.h"
 #include "lake/delta_int.h"
@@ -22,21 +22,16 @@ static int set_up(void **state)
     (void)state;
     home = unit_folder();
     lake = mem_format("%s/lake", home);
-    char *storage = mem_format("%s/warehouse", home);
     unit_ok(file_make_dirs(lake, &err));
-    unit_ok(engine_open("", home, storage, INT64_C(1) << 30, &err));
-    unit_ok(engine_connect(&conn, NULL, &err));
-    mem_free(storage);
+    conn = engine_lab_open(home);
     return 0;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
-    engine_disconnect(conn);
-    engine_close();
     mem_free(lake);
-    unit_folder_remove(home);
+    engine_lab_close(conn, home);
     return 0;
 }
 

@@ -1,48 +1,37 @@
 /* The engine over the real libchdb: one open in the process, so the tests share a group fixture. */
+#include "unit.h"
+
 #include "engine/engine.h"
 
-#include "base/file.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
+static char *program;
 static char home[] = "/tmp/millrace-engine-XXXXXX";
 static char *storage;
 static struct engine_conn *conn;
 
-#define OK(call)                                                   \
-    do {                                                           \
-        bool ok_ = (call);                                         \
-        if (!ok_) fail_msg("%s: %s", #call, err->text);            \
-    } while (0)
-
 static int set_up(void **state)
 {
     (void)state;
-    struct error err_, *err = &err_;
+    struct error err = {0};
     assert_non_null(mkdtemp(home));
     storage = mem_format("%s/warehouse", home);
     const char *settings[] = {"max_block_size=1000", NULL};
-    OK(engine_open("", home, storage, INT64_C(1) << 30, err));
-    OK(engine_connect(&conn, settings, err));
+    unit_ok(engine_open("", home, storage, INT64_C(1) << 30, &err));
+    unit_ok(engine_connect(&conn, settings, &err));
     return 0;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
-    struct error err_, *err = &err_;
+    struct error err = {0};
     engine_disconnect(conn);
     engine_close();
-    assert_false(engine_connect(&conn, NULL, err));
-    assert_int_equal(err->kind, ERROR_FATAL);
-    OK(file_remove_tree(home, err));
+    assert_false(engine_connect(&conn, NULL, &err));
+    assert_int_equal(err.kind, ERROR_FATAL);
+    unit_ok(file_remove_tree(home, &err));
     mem_free(storage);
     return 0;
 }
@@ -50,9 +39,9 @@ static int tear_down(void **state)
 static void assert_answer(const char *sql, const struct engine_param *params, size_t count,
                           const char *expected)
 {
-    struct error err_, *err = &err_;
+    struct error err = {0};
     struct engine_result r = {0};
-    OK(engine_query(conn, sql, NULL, params, count, &r, err));
+    unit_ok(engine_query(conn, sql, NULL, params, count, &r, &err));
     char *text = mem_textn(r.data.data, r.data.len);
     assert_string_equal(text, expected);
     mem_free(text);
@@ -92,65 +81,65 @@ static void parameters_arrive_as_they_are(void **state)
 static void errors_carry_code_and_verdict(void **state)
 {
     (void)state;
-    struct error err_, *err = &err_;
-    assert_false(engine_run(conn, "SELECT * FROM nowhere", err));
-    assert_int_equal(err->kind, ERROR_CONFIG);
-    assert_int_equal(engine_error_code(err), 60);
-    assert_false(engine_run(conn, "selec 1", err));
-    assert_int_equal(engine_error_code(err), 62);
-    assert_non_null(strstr(err->text, "(SYNTAX_ERROR)"));
+    struct error err = {0};
+    assert_false(engine_run(conn, "SELECT * FROM nowhere", &err));
+    assert_int_equal(err.kind, ERROR_CONFIG);
+    assert_int_equal(engine_error_code(&err), 60);
+    assert_false(engine_run(conn, "selec 1", &err));
+    assert_int_equal(engine_error_code(&err), 62);
+    assert_non_null(strstr(err.text, "(SYNTAX_ERROR)"));
     assert_false(engine_run(conn,
                             "SELECT groupArray(number) FROM numbers(10000000)"
                             " SETTINGS max_memory_usage=1000000",
-                            err));
-    assert_int_equal(err->kind, ERROR_RETRY);
-    assert_int_equal(engine_error_code(err), 241);
+                            &err));
+    assert_int_equal(err.kind, ERROR_RETRY);
+    assert_int_equal(engine_error_code(&err), 241);
     assert_int_equal(engine_error_code(&(struct error){.text = "nothing"}), 0);
 }
 
 static void inserts_count_commit_and_cancel(void **state)
 {
     (void)state;
-    struct error err_, *err = &err_;
+    struct error err = {0};
     int64_t n = -1;
     uint64_t written = 0;
-    OK(engine_run(conn, "CREATE TABLE t (a UInt8, b String) ENGINE = MergeTree ORDER BY a", err));
-    OK(engine_insert(conn, "INSERT INTO t (a, b)", "RowBinary", SLICE("\001\001x\002\003xyz"), &written,
-                     err));
+    unit_ok(engine_run(conn, "CREATE TABLE t (a UInt8, b String) ENGINE = MergeTree ORDER BY a", &err));
+    unit_ok(engine_insert(conn, "INSERT INTO t (a, b)", "RowBinary", SLICE("\001\001x\002\003xyz"), &written,
+                     &err));
     assert_int_equal(written, 2);
     struct engine_insert_stream *s;
-    OK(engine_insert_begin(conn, "INSERT INTO t (a, b)", "RowBinary", &s, err));
-    OK(engine_insert_append(s, SLICE("\003\001"), err));
-    OK(engine_insert_append(s, SLICE("y"), err));
-    OK(engine_insert_end(s, false, &written, err));
+    unit_ok(engine_insert_begin(conn, "INSERT INTO t (a, b)", "RowBinary", &s, &err));
+    unit_ok(engine_insert_append(s, SLICE("\003\001"), &err));
+    unit_ok(engine_insert_append(s, SLICE("y"), &err));
+    unit_ok(engine_insert_end(s, false, &written, &err));
     assert_int_equal(written, 1);
-    OK(engine_insert_begin(conn, "INSERT INTO t (a, b)", "RowBinary", &s, err));
-    OK(engine_insert_append(s, SLICE("\004\001z"), err));
-    OK(engine_insert_end(s, true, &written, err));
+    unit_ok(engine_insert_begin(conn, "INSERT INTO t (a, b)", "RowBinary", &s, &err));
+    unit_ok(engine_insert_append(s, SLICE("\004\001z"), &err));
+    unit_ok(engine_insert_end(s, true, &written, &err));
     assert_int_equal(written, 0);
-    OK(engine_number(conn, "SELECT count() FROM t", &n, err));
+    unit_ok(engine_number(conn, "SELECT count() FROM t", &n, &err));
     assert_int_equal(n, 3);
-    assert_false(engine_insert(conn, "INSERT INTO t (a, b)", "TSV", SLICE("abc\tx\n"), NULL, err));
-    assert_int_equal(err->kind, ERROR_DATA);
-    assert_false(engine_insert(conn, "INSERT INTO nowhere (a)", "TSV", SLICE("1\n"), NULL, err));
-    assert_int_equal(err->kind, ERROR_CONFIG);
-    OK(engine_number(conn, "SELECT count() FROM t", &n, err));
+    assert_false(engine_insert(conn, "INSERT INTO t (a, b)", "TSV", SLICE("abc\tx\n"), NULL, &err));
+    assert_int_equal(err.kind, ERROR_DATA);
+    assert_false(engine_insert(conn, "INSERT INTO nowhere (a)", "TSV", SLICE("1\n"), NULL, &err));
+    assert_int_equal(err.kind, ERROR_CONFIG);
+    unit_ok(engine_number(conn, "SELECT count() FROM t", &n, &err));
     assert_int_equal(n, 3);
-    OK(engine_run(conn, "DROP TABLE t", err));
+    unit_ok(engine_run(conn, "DROP TABLE t", &err));
 }
 
 static void results_come_in_pieces(void **state)
 {
     (void)state;
-    struct error err_, *err = &err_;
+    struct error err = {0};
     struct engine_stream *s;
     struct engine_param limit = {.name = "n", .value = SLICE("5000")};
-    OK(engine_stream_open(conn, "SELECT number FROM numbers({n:UInt64})", "RowBinary", &limit, 1, &s, err));
+    unit_ok(engine_stream_open(conn, "SELECT number FROM numbers({n:UInt64})", "RowBinary", &limit, 1, &s, &err));
     size_t bytes = 0, chunks = 0;
     struct slice chunk;
     bool done = false;
     while (!done) {
-        OK(engine_stream_next(s, &chunk, &done, err));
+        unit_ok(engine_stream_next(s, &chunk, &done, &err));
         bytes += chunk.len;
         chunks += chunk.len > 0;
     }
@@ -158,18 +147,18 @@ static void results_come_in_pieces(void **state)
     assert_int_equal(bytes, 5000 * 8);
     assert_true(chunks >= 5);
     /* left in the middle, the connection is free again */
-    OK(engine_stream_open(conn, "SELECT number FROM numbers(100000000)", "RowBinary", NULL, 0, &s, err));
-    OK(engine_stream_next(s, &chunk, &done, err));
+    unit_ok(engine_stream_open(conn, "SELECT number FROM numbers(100000000)", "RowBinary", NULL, 0, &s, &err));
+    unit_ok(engine_stream_next(s, &chunk, &done, &err));
     engine_stream_close(s);
     assert_answer("SELECT 1", NULL, 0, "1\n");
-    assert_false(engine_stream_open(conn, "SELECT * FROM nowhere", "TSV", NULL, 0, &s, err));
-    assert_int_equal(engine_error_code(err), 60);
-    OK(engine_stream_open(conn, "SELECT throwIf(number = 4500) FROM numbers(5000)", "TSV", NULL, 0, &s,
-                          err));
+    assert_false(engine_stream_open(conn, "SELECT * FROM nowhere", "TSV", NULL, 0, &s, &err));
+    assert_int_equal(engine_error_code(&err), 60);
+    unit_ok(engine_stream_open(conn, "SELECT throwIf(number = 4500) FROM numbers(5000)", "TSV", NULL, 0, &s,
+                          &err));
     bool ok = true;
-    for (done = false; ok && !done;) ok = engine_stream_next(s, &chunk, &done, err);
+    for (done = false; ok && !done;) ok = engine_stream_next(s, &chunk, &done, &err);
     assert_false(ok);
-    assert_int_equal(engine_error_code(err), 395);
+    assert_int_equal(engine_error_code(&err), 395);
     engine_stream_close(s);
     assert_answer("SELECT 2", NULL, 0, "2\n");
 }
@@ -194,11 +183,11 @@ static void statements_are_classified(void **state)
         {"", ENGINE_READ, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct error err_, *err = &err_;
+        struct error err = {0};
         enum engine_class class;
         uint32_t statements;
         bool secrets;
-        OK(engine_classify(conn, slice_of(cases[i].sql), &class, &statements, &secrets, err));
+        unit_ok(engine_classify(conn, slice_of(cases[i].sql), &class, &statements, &secrets, &err));
         if (cases[i].sql[0]) assert_int_equal(class, cases[i].class);
         assert_int_equal(statements, cases[i].statements);
         assert_false(secrets);
@@ -209,7 +198,7 @@ static void statements_are_classified(void **state)
 static void a_second_process_is_refused(void **state)
 {
     (void)state;
-    char *command = mem_format("/proc/%d/exe second '%s' '%s'", (int)getpid(), home, storage);
+    char *command = mem_format("%s second '%s' '%s'", program, home, storage);
     FILE *out = popen(command, "r");
     assert_non_null(out);
     char text[600] = "";
@@ -232,6 +221,8 @@ static int second(char **argv)
 int main(int argc, char **argv)
 {
     if (argc == 4 && strcmp(argv[1], "second") == 0) return second(argv);
+    program = unit_program(argv[0]);
+    if (!program) return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(settings_of_the_models_are_set),
         cmocka_unit_test(parameters_arrive_as_they_are),
@@ -241,5 +232,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(statements_are_classified),
         cmocka_unit_test(a_second_process_is_refused),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    int failed = cmocka_run_group_tests(tests, set_up, tear_down);
+    free(program);
+    return failed;
 }

@@ -2,10 +2,9 @@
  * reviews, orders without items, lateness by date, persons, categories, the calendar, and that all
  * aggregates give the facts' totals. The models run as gold runs them: in the order of their dependencies,
  * each column cast to its declared type. */
-#include "unit.h"
+#include "engine_lab.h"
 
 #include "base/assets.h"
-#include "engine/engine.h"
 #include "stages/refine/gold/gold_int.h"
 
 static char *home;
@@ -191,10 +190,7 @@ static int set_up(void **state)
     (void)state;
     struct error err = {0};
     home = unit_folder();
-    char *storage = mem_format("%s/warehouse", home);
-    unit_ok(engine_open("", home, storage, INT64_C(1) << 30, &err));
-    mem_free(storage);
-    unit_ok(engine_connect(&conn, NULL, &err));
+    conn = engine_lab_open(home);
     unit_ok(gold_models_load(&models, assets, asset_count, &err));
     run("CREATE DATABASE shop");
     run("USE shop");
@@ -213,9 +209,7 @@ static int tear_down(void **state)
 {
     (void)state;
     gold_models_free(&models);
-    engine_disconnect(conn);
-    engine_close();
-    unit_folder_remove(home);
+    engine_lab_close(conn, home);
     return 0;
 }
 

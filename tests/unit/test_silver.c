@@ -1,9 +1,9 @@
 /* Silver against the real engine, lake and state. One engine for all tests; each test has a flow of its
  * own in a folder below the engine's home. A run that is to be killed runs in a child of this program. */
-#include "engine/engine.h"
+#include "engine_lab.h"
+
 #include "stages/refine/silver/raw.h"
 #include "stages/refine/silver/silver.h"
-#include "unit.h"
 
 #include <stdbool.h>
 #include <sys/wait.h>
@@ -1147,20 +1147,14 @@ static void upkeep_runs(void **state)
 static int set_up(void **state)
 {
     (void)state;
-    struct error err = {0};
-    char *storage = mem_format("%s/warehouse", root);
-    unit_ok(engine_open("", root, storage, INT64_C(1) << 30, &err));
-    unit_ok(engine_connect(&conn, NULL, &err));
-    mem_free(storage);
+    conn = engine_lab_open(root);
     return 0;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
-    engine_disconnect(conn);
-    engine_close();
-    unit_folder_remove(root);
+    engine_lab_close(conn, root);
     free(program);
     return 0;
 }

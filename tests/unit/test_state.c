@@ -1,66 +1,54 @@
 /* The state store over a real RocksDB in a temporary folder. */
+#include "unit.h"
+
 #include "state/state.h"
 
-#include "base/file.h"
-
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 struct fixture {
     char folder[64];
     struct state *state;
 };
 
-#define OK(call)                                                  \
-    do {                                                          \
-        bool ok_ = (call);                                        \
-        if (!ok_) fail_msg("%s: %s", #call, err->text);           \
-    } while (0)
-
 static int set_up(void **state)
 {
-    struct error err_, *err = &err_;
+    struct error err = {0};
     struct fixture *f = mem_alloc(sizeof *f);
     snprintf(f->folder, sizeof f->folder, "/tmp/millrace-state-XXXXXX");
     assert_non_null(mkdtemp(f->folder));
-    OK(state_open(&f->state, f->folder, 8 << 20, err));
+    unit_ok(state_open(&f->state, f->folder, 8 << 20, &err));
     *state = f;
     return 0;
 }
 
 static int tear_down(void **state)
 {
-    struct error err_, *err = &err_;
+    struct error err = {0};
     struct fixture *f = *state;
     state_close(f->state);
-    OK(file_remove_tree(f->folder, err));
+    unit_ok(file_remove_tree(f->folder, &err));
     mem_free(f);
     return 0;
 }
 
 static void put(struct state *s, const char *key, const char *value)
 {
-    struct error err_, *err = &err_;
+    struct error err = {0};
     struct state_batch *b = state_batch_new();
     state_batch_put(b, slice_of(key), slice_of(value));
-    OK(state_write(s, b, err));
+    unit_ok(state_write(s, b, &err));
     state_batch_free(b);
 }
 
 static void assert_value(struct state *s, const struct state_snapshot *at, const char *key,
                          const char *expected)
 {
-    struct error err_, *err = &err_;
+    struct error err = {0};
     struct buf value = {0};
     bool found;
-    OK(state_get(s, at, slice_of(key), &value, &found, err));
+    unit_ok(state_get(s, at, slice_of(key), &value, &found, &err));
     assert_int_equal(found, expected != NULL);
     assert_string_equal(buf_text(&value), expected ? expected : "");
     buf_free(&value);
@@ -68,7 +56,7 @@ static void assert_value(struct state *s, const struct state_snapshot *at, const
 
 static void a_batch_puts_and_deletes(void **state)
 {
-    struct error err_, *err = &err_;
+    struct error err = {0};
     struct state *s = ((struct fixture *)*state)->state;
     struct state_batch *b = state_batch_new();
     size_t empty = state_batch_size(b);
@@ -77,14 +65,14 @@ static void a_batch_puts_and_deletes(void **state)
     state_batch_put(b, SLICE("c"), SLICE("3"));
     assert_true(state_batch_size(b) > empty);
     assert_value(s, NULL, "a", NULL);
-    OK(state_write(s, b, err));
+    unit_ok(state_write(s, b, &err));
     state_batch_free(b);
     assert_value(s, NULL, "a", "1");
     assert_value(s, NULL, "b", "");
     b = state_batch_new();
     state_batch_delete_range(b, SLICE("a"), SLICE("b"));
     state_batch_delete(b, SLICE("c"));
-    OK(state_write(s, b, err));
+    unit_ok(state_write(s, b, &err));
     state_batch_free(b);
     assert_value(s, NULL, "a", NULL);
     assert_value(s, NULL, "b", "");
@@ -108,7 +96,7 @@ static void see(void *arg, size_t i, struct slice value)
 static void many_keys_come_in_their_order(void **state)
 {
     enum { N = 1500 };
-    struct error err_, *err = &err_;
+    struct error err = {0};
     struct state *s = ((struct fixture *)*state)->state;
     static char names[N][16];
     struct slice keys[N];
@@ -122,10 +110,10 @@ static void many_keys_come_in_their_order(void **state)
         if (i % 3 == 0) absent++;
         else state_batch_put(b, keys[i], (struct slice){value, strlen(value) + 1}), sum += i;
     }
-    OK(state_write(s, b, err));
+    unit_ok(state_write(s, b, &err));
     state_batch_free(b);
     struct seen seen = {0};
-    OK(state_get_many(s, NULL, keys, N, see, &seen, err));
+    unit_ok(state_get_many(s, NULL, keys, N, see, &seen, &err));
     assert_int_equal(seen.count, N);
     assert_int_equal(seen.absent, absent);
     assert_int_equal(seen.sum, sum);
@@ -133,7 +121,7 @@ static void many_keys_come_in_their_order(void **state)
 
 static void a_batch_survives_as_bytes(void **state)
 {
-    struct error err_, *err = &err_;
+    struct error err = {0};
     struct state *s = ((struct fixture *)*state)->state;
     struct state_batch *b = state_batch_new();
     state_batch_put(b, SLICE("x"), SLICE("1"));
@@ -144,7 +132,7 @@ static void a_batch_survives_as_bytes(void **state)
     state_batch_free(b);
     mem_free(kept);
     put(s, "yy", "gone");
-    OK(state_write(s, again, err));
+    unit_ok(state_write(s, again, &err));
     state_batch_free(again);
     assert_value(s, NULL, "x", "1");
     assert_value(s, NULL, "yy", NULL);
@@ -153,7 +141,7 @@ static void a_batch_survives_as_bytes(void **state)
 static void assert_keys(struct state *s, const struct state_snapshot *at, struct slice prefix,
                         const char *expected)
 {
-    struct error err_, *err = &err_;
+    struct error err = {0};
     struct buf seen = {0};
     struct slice key, value;
     struct state_iter *it = state_iter_open(s, at, prefix);
@@ -164,7 +152,7 @@ static void assert_keys(struct state *s, const struct state_snapshot *at, struct
         buf_put_char(&seen, ' ');
     }
     assert_false(state_iter_next(it, &key, &value));
-    OK(state_iter_close(it, err));
+    unit_ok(state_iter_close(it, &err));
     assert_string_equal(buf_text(&seen), expected);
     buf_free(&seen);
 }
@@ -194,7 +182,7 @@ static void prefixes_and_snapshots_bound_what_is_seen(void **state)
 /* What was written is there after kill -9, without any sync. */
 static void writes_survive_a_killed_process(void **state)
 {
-    struct error err_, *err = &err_;
+    struct error err = {0};
     struct fixture *f = *state;
     state_close(f->state);
     f->state = NULL;
@@ -202,25 +190,25 @@ static void writes_survive_a_killed_process(void **state)
     assert_true(child >= 0);
     if (child == 0) {
         struct state *s;
-        if (!state_open(&s, f->folder, 8 << 20, err)) _exit(1);
+        if (!state_open(&s, f->folder, 8 << 20, &err)) _exit(1);
         put(s, "kept", "yes");
         kill(getpid(), SIGKILL);
     }
     int status;
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFSIGNALED(status));
-    OK(state_open(&f->state, f->folder, 8 << 20, err));
+    unit_ok(state_open(&f->state, f->folder, 8 << 20, &err));
     assert_value(f->state, NULL, "kept", "yes");
 }
 
 static void a_second_opening_is_refused(void **state)
 {
-    struct error err_, *err = &err_;
+    struct error err = {0};
     struct fixture *f = *state;
     struct state *second;
-    assert_false(state_open(&second, f->folder, 8 << 20, err));
-    assert_int_equal(err->kind, ERROR_CONFIG);
-    assert_non_null(strstr(err->text, "in use"));
+    assert_false(state_open(&second, f->folder, 8 << 20, &err));
+    assert_int_equal(err.kind, ERROR_CONFIG);
+    assert_non_null(strstr(err.text, "in use"));
 }
 
 static void usage_is_told(void **state)

@@ -1,8 +1,6 @@
-/* needs: engine */
 /* Views over the lake's tables: made once, follow new columns and a moved folder, count exactly. */
-#include "unit.h"
+#include "engine_lab.h"
 
-#include "engine/engine.h"
 #include "format/dv.h"
 #include "lake/views.h"
 
@@ -17,20 +15,16 @@ static int set_up(void **state)
     struct error err;
     home = unit_folder();
     lake = mem_format("%s/lake", home);
-    char *storage = mem_format("%s/warehouse", home);
-    unit_ok(file_make_dirs(lake, &err) && engine_open("", home, storage, INT64_C(1) << 30, &err));
-    unit_ok(engine_connect(&conn, NULL, &err));
-    mem_free(storage);
+    unit_ok(file_make_dirs(lake, &err));
+    conn = engine_lab_open(home);
     return 0;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
-    engine_disconnect(conn);
-    engine_close();
     mem_free(lake);
-    unit_folder_remove(home);
+    engine_lab_close(conn, home);
     return 0;
 }
 
