@@ -3,7 +3,9 @@ CHECK_FLAGS := -std=c11 -D_GNU_SOURCE -DMILLRACE_VERSION=\"check\" $(WARN) -Werr
 COMPILERS   := $(foreach c,gcc clang,$(if $(shell command -v $(c)),$(c)))
 HEADERS     := $(shell find src -name '*.h' | sort)
 
-check: check-warnings check-layers check-headers check-banned check-docs check-format ## all static checks
+# In a make of its own, which sees the compilers that deps-check brings.
+check: deps-check ## all static checks
+	@$(MAKE) --no-print-directory check-warnings check-layers check-headers check-banned check-docs check-format
 
 check-fast: check-layers check-banned check-docs
 

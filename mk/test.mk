@@ -1,6 +1,6 @@
 # A test program declares by a line /* needs: engine */ (or by opening it) that it loads libchdb, which
 # cannot live in a process with address or thread sanitizer; those go under valgrind.
-ENGINE_SOURCES  := $(if $(UNIT_SOURCES),$(shell grep -lE 'needs: engine|engine_open\>' $(UNIT_SOURCES)))
+ENGINE_SOURCES  := $(if $(UNIT_SOURCES),$(shell grep -lE 'needs: engine|engine_open\>|engine_lab.h' $(UNIT_SOURCES)))
 PLAIN_SOURCES   := $(filter-out $(ENGINE_SOURCES),$(UNIT_SOURCES))
 PLAIN_TESTS     := $(PLAIN_SOURCES:tests/unit/%.c=$(OUT)/tests/%)
 VALGRIND_TESTS  := $(addprefix build/release/tests/,$(filter test_engine test_keyed,\
@@ -31,20 +31,25 @@ asan: ## unit tests that do not need the engine, with address and undefined beha
 	    $(MAKE) --no-print-directory MODE=asan unit-plain
 
 tsan: ## the same, with the thread sanitizer
-	@TSAN_OPTIONS=halt_on_error=1 $(MAKE) --no-print-directory MODE=tsan unit-plain
+	@TSAN_OPTIONS=halt_on_error=1:die_after_fork=0 $(MAKE) --no-print-directory MODE=tsan unit-plain
 
-valgrind: $(VALGRIND_TESTS) ## tests of the engine and of keyed tables under valgrind
+valgrind: deps-check $(VALGRIND_TESTS) ## tests of the engine and of keyed tables under valgrind
 	@scripts/unit --seconds 1800 --prefix "$(VALGRIND)" $(VALGRIND_TESTS)
+
+valgrind-flow: deps-check all ## a small flow from the first copy to an equal check, under valgrind
+	@MILLRACE_TEST_UNDER="$(VALGRIND)" .venv/bin/pytest -q tests/e2e/test_check.py -k all_equal $(PYTEST_FLAGS)
 
 demo: ## set up everything, build, and run the demo
 	@$(MAKE) --no-print-directory deps
 	@$(MAKE) --no-print-directory all
 	@build/millrace demo
 
-torture: all ## kill the program at every point and compare afterwards
-	@.venv/bin/pytest -q tests/e2e -k kill $(PYTEST_FLAGS)
+# The seed is printed first. The tests end by themselves after MILLRACE_KILL_SECONDS (three hours): a kill
+# from outside would leave their servers behind.
+torture: all ## kill the program at every point, MILLRACE_KILLS times, and compare afterwards
+	@MILLRACE_KILLS=$${MILLRACE_KILLS:-500} .venv/bin/pytest -q -s tests/e2e -k kill $(PYTEST_FLAGS)
 
 bench: all ## measure throughput and latency
 	@if [ -x bench/run ]; then bench/run; else echo "bench/run is missing" >&2; exit 1; fi
 
-.PHONY: unit unit-plain e2e test asan tsan valgrind demo torture bench
+.PHONY: unit unit-plain e2e test asan tsan valgrind valgrind-flow demo torture bench

@@ -6,6 +6,7 @@ import glob
 import os
 import pathlib
 import pwd
+import shlex
 import shutil
 import signal
 import socket
@@ -18,6 +19,10 @@ import urllib.request
 
 import psycopg
 import pytest
+
+# MILLRACE_TEST_UNDER starts the program under another one (valgrind), which makes it slow.
+UNDER = shlex.split(os.environ.get("MILLRACE_TEST_UNDER", ""))
+SLOW = 20 if UNDER else 1
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = os.environ.get("MILLRACE_PROGRAM", str(ROOT / "build" / "millrace"))
@@ -32,13 +37,13 @@ def free_port():
 
 def wait_for(condition, timeout=60, what="the condition", every=0.02):
     """Polls until condition() is true and returns its value; fails with `what` after `timeout` seconds."""
-    until = time.monotonic() + timeout
+    until = time.monotonic() + timeout * SLOW
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > until:
-            raise AssertionError(f"{what} did not come true in {timeout} s")
+            raise AssertionError(f"{what} did not come true in {timeout * SLOW} s")
         time.sleep(every)
 
 
@@ -163,8 +168,8 @@ class Millrace:
 
     def command(self, *args, check=True, timeout=120, env=None):
         """Runs one command to its end; returns the completed process."""
-        result = subprocess.run([PROGRAM, *args, *self.options()], capture_output=True, text=True,
-                                timeout=timeout, env={**os.environ, **(env or {})}, check=False)
+        result = subprocess.run([*UNDER, PROGRAM, *args, *self.options()], capture_output=True, text=True,
+                                timeout=timeout * SLOW, env={**os.environ, **(env or {})}, check=False)
         if check:
             assert result.returncode == 0, f"{args}: exit {result.returncode}\n{result.stdout}\n{result.stderr}"
         return result
@@ -172,7 +177,7 @@ class Millrace:
     def start(self, *args, env=None, wait=True):
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [PROGRAM, "run", *self.options(), *args], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                [*UNDER, PROGRAM, "run", *self.options(), *args], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env={**os.environ, **(env or {})})
         if wait:
             wait_for(self.answers, what=f"the start of the program (see {self.log})")
@@ -191,7 +196,7 @@ class Millrace:
     def stop(self):
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(timeout=60)
+            self.process.wait(timeout=60 * SLOW)
         code = self.process.returncode if self.process else None
         self.process = None
         return code
@@ -209,7 +214,7 @@ class Millrace:
     def get(self, path, port=None, data=None, headers=None):
         request = urllib.request.Request(f"http://127.0.0.1:{port or self.http_port}{path}", data=data,
                                          headers=headers or {})
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=60 * SLOW) as answer:
             return answer.read().decode("utf8")
 
     def query(self, sql, database="default", password=None):
@@ -241,7 +246,8 @@ class Millrace:
 
     def warehouse_lsn(self):
         """What the program itself takes the warehouse to show: it says so a moment after the position row."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.clickhouse_port}/?query=SELECT%201", timeout=60) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.clickhouse_port}/?query=SELECT%201",
+                                    timeout=60 * SLOW) as answer:
             high, low = answer.headers.get("X-Millrace-LSN", "0/0").split("/")
         return (int(high, 16) << 32) + int(low, 16)
 
@@ -250,4 +256,6 @@ class Millrace:
 def millrace(tmp_path, shop):
     program = Millrace(tmp_path / "home", shop.address)
     yield program
+    if UNDER:
+        assert program.stop() in (None, 0), program.tail()
     program.kill()

@@ -1,9 +1,11 @@
 """kill -9 at every named point, under load; afterwards check is exact: no duplicate, no gap.
 
-MILLRACE_KILLS sets the number of kills (at least one for every point); MILLRACE_SEED replays a run."""
+MILLRACE_KILLS sets the number of kills (at least one for every point), MILLRACE_KILL_SECONDS how long they
+may take together; MILLRACE_SEED replays a run."""
 
 import os
 import random
+import shutil
 import subprocess
 import threading
 import time
@@ -13,6 +15,7 @@ import shoplib
 from conftest import PROGRAM, wait_for
 
 KILLS = int(os.environ.get("MILLRACE_KILLS", "40"))
+SECONDS = int(os.environ.get("MILLRACE_KILL_SECONDS", "10800"))
 SEED = int(os.environ.get("MILLRACE_SEED", str(random.SystemRandom().randrange(10**9))))
 
 # Points that only a first copy passes are killed in a run of their own.
@@ -104,7 +107,8 @@ def settings(point):
 
 
 def test_every_point_under_load(millrace, shop):
-    print(f"seed {SEED}")
+    print(f"\nseed {SEED}, {KILLS} kills", flush=True)
+    until = time.monotonic() + SECONDS
     shoplib.load_sample(shop, orders=200)
     millrace.start(env={"MILLRACE_CHECKPOINT_COMMITS": "5"})  # a property that tables keep from their creation
     millrace.caught_up()
@@ -112,10 +116,12 @@ def test_every_point_under_load(millrace, shop):
     load = Load(shop, SEED)
     load.start()
     try:
-        for point, times in schedule(SEED, failpoints(), KILLS):
+        for done, (point, times) in enumerate(schedule(SEED, failpoints(), KILLS)):
+            if done % 50 == 0:
+                print(f"{done} kills, {load.transactions} transactions", flush=True)
+            assert time.monotonic() < until, f"{done} kills in {SECONDS} s (seed {SEED})"
             env = {"MILLRACE_FAIL": f"{point}:{times}", **settings(point)}
             if point == "warehouse.exchange":
-                import shutil
                 shutil.rmtree(f"{millrace.home}/warehouse", ignore_errors=True)
                 env["MILLRACE_FAIL"] = f"{point}:1"
             millrace.start(env=env, wait=False)
