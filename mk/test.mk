@@ -31,7 +31,7 @@ asan: ## unit tests that do not need the engine, with address and undefined beha
 	    $(MAKE) --no-print-directory MODE=asan unit-plain
 
 tsan: ## the same, with the thread sanitizer
-	@TSAN_OPTIONS=halt_on_error=1:die_after_fork=0 $(MAKE) --no-print-directory MODE=tsan unit-plain
+	@TSAN_OPTIONS=halt_on_error=1 $(MAKE) --no-print-directory MODE=tsan unit-plain
 
 valgrind: deps-check $(VALGRIND_TESTS) ## tests of the engine and of keyed tables under valgrind
 	@scripts/unit --seconds 1800 --prefix "$(VALGRIND)" $(VALGRIND_TESTS)
