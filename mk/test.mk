@@ -3,8 +3,8 @@
 ENGINE_SOURCES  := $(if $(UNIT_SOURCES),$(shell grep -lE 'needs: engine|engine_open\>|engine_lab.h' $(UNIT_SOURCES)))
 PLAIN_SOURCES   := $(filter-out $(ENGINE_SOURCES),$(UNIT_SOURCES))
 PLAIN_TESTS     := $(PLAIN_SOURCES:tests/unit/%.c=$(OUT)/tests/%)
-VALGRIND_TESTS  := $(addprefix build/release/tests/,$(filter test_engine test_keyed,\
-                     $(UNIT_SOURCES:tests/unit/%.c=%)))
+VALGRIND_TESTS  := $(addprefix build/release/tests/,$(filter test_row test_engine test_views test_delta_parquet \
+                     test_keyed,$(UNIT_SOURCES:tests/unit/%.c=%)))
 UNIT_SECONDS    ?= 120
 VALGRIND        := valgrind --quiet --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
                    --error-exitcode=9 --fair-sched=yes --suppressions=$(CURDIR)/tests/valgrind.supp
@@ -33,8 +33,8 @@ asan: ## unit tests that do not need the engine, with address and undefined beha
 tsan: ## the same, with the thread sanitizer
 	@TSAN_OPTIONS=halt_on_error=1 $(MAKE) --no-print-directory MODE=tsan unit-plain
 
-valgrind: deps-check $(VALGRIND_TESTS) ## tests of the engine and of keyed tables under valgrind
-	@scripts/unit --seconds 1800 --prefix "$(VALGRIND)" $(VALGRIND_TESTS)
+valgrind: deps-check $(VALGRIND_TESTS) ## tests of the engine and of the lake's tables under valgrind
+	@scripts/unit --seconds 3600 --prefix "$(VALGRIND)" $(VALGRIND_TESTS)
 
 valgrind-flow: deps-check all ## a small flow from the first copy to an equal check, under valgrind
 	@MILLRACE_TEST_UNDER="$(VALGRIND)" .venv/bin/pytest -q tests/e2e/test_check.py -k all_equal $(PYTEST_FLAGS)
