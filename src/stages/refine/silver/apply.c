@@ -11,6 +11,7 @@
  *  3. After any failure a table is opened anew, so that what the lake decided is what memory knows.
  *  4. Tables do not read each other, so several are under way while memory allows (UNDER_WAY_BYTES of
  *     images); what is committed is committed by one thread, in the order of the tables. */
+#include "base/clock.h"
 #include "base/log.h"
 #include "format/change.h"
 #include "stages/refine/silver/silver_int.h"
@@ -134,15 +135,18 @@ struct share {
     struct crew_job job;
     bool begun, given, cleaned;
     struct error error; /* why it is not cleaned */
+    int64_t folded_us, cleaned_us; /* spent */
 };
 
 static void run_clean(void *arg, int lane)
 {
     struct share *p = arg;
     struct range_work *w = &p->w;
+    int64_t start_us = clock_mono_us();
     struct cleaner *cleaner = lane ? &w->silver->helper_cleaner : &w->silver->cleaner;
     p->cleaned = clean_items(cleaner, &w->table->model, w->table->schema, &w->table->columns, w->items,
                              w->item_count, &w->results, &p->error);
+    p->cleaned_us = clock_mono_us() - start_us;
 }
 
 static void share_wait(struct share *p)
@@ -194,6 +198,7 @@ static bool share_begin(struct silver *s, struct share *p, const struct group *g
     if (t->record.position >= position) return true;
     if (t->record.behind && !s->position_asked) return true;
     if (t->record.position == 0 && s->open_copy && !t->record.copy) t->record.copy = s->open_copy;
+    int64_t start_us = clock_mono_us();
     p->before = t->record;
     p->w = (struct range_work){.silver = s, .table = t, .also = state_batch_new()};
     p->begun = true;
@@ -202,6 +207,7 @@ static bool share_begin(struct silver *s, struct share *p, const struct group *g
         share_drop(p);
         return others_go_on;
     }
+    p->folded_us = clock_mono_us() - start_us;
     p->job = (struct crew_job){.run = run_clean, .arg = p};
     p->given = true;
     crew_give(s->crew, &p->job);
@@ -213,9 +219,15 @@ static bool share_end(struct share *p, int64_t position, struct error *err)
     if (!p->begun) return true;
     struct settled settled = {0};
     share_wait(p);
+    int64_t start_us = clock_mono_us();
     if (!p->cleaned) *err = p->error;
-    bool ok = p->cleaned && settle(&p->w, &settled, position, err) &&
-              commit_table(&p->w, &settled, position, err);
+    bool ok = p->cleaned && settle(&p->w, &settled, position, err);
+    int64_t settled_us = clock_mono_us() - start_us;
+    ok = ok && commit_table(&p->w, &settled, position, err);
+    if (ok)
+        log_debug("refine", "silver", "table=%s rows=%zu fold_us=%lld clean_us=%lld settle_us=%lld commit_us=%lld",
+                  p->table->name, p->w.version_count, (long long)p->folded_us, (long long)p->cleaned_us,
+                  (long long)settled_us, (long long)(clock_mono_us() - start_us - settled_us));
     settled_free(&settled);
     ok = ok || share_failed(p, err);
     share_drop(p);
