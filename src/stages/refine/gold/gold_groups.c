@@ -33,7 +33,7 @@ struct collect {
     size_t table;
     size_t bound; /* only lines below */
     int64_t time;
-    size_t values;
+    size_t values, values_max, groups_max;
     bool overflow, reached;
     struct buf text;
     struct slice *before; /* fields of the image before */
@@ -45,7 +45,7 @@ static void set_add(struct collect *c, struct map *set, struct slice value, int6
     void **at = map_put(set, value);
     bool fresh = set->count > count;
     if (fresh || time < (int64_t)(intptr_t)*at) *at = (void *)(intptr_t)time;
-    if (fresh && ++c->values > GOLD_GROUPS_MAX) c->overflow = true;
+    if (fresh && ++c->values > c->values_max) c->overflow = true;
 }
 
 /* ---- the time from which on a changed row of a `since` line matters ---- */
@@ -98,6 +98,7 @@ static void add_field(struct collect *c, size_t line_at, const struct slice *fie
     buf_clear(&c->text);
     if (!field_text(&c->in->columns->items[line->column_at], fields[line->column_at], &c->text)) return;
     set_add(c, &c->sets[line_at], buf_slice(&c->text), time);
+    if (line->parent == LINE_GROUP && c->sets[line_at].count > c->groups_max) c->overflow = true;
 }
 
 static bool take_mark(void *arg, struct slice before, struct slice after, struct error *err)
@@ -136,7 +137,7 @@ static bool take_marks(struct collect *c, size_t table, struct error *err)
         if (c->m->lines[l].table == table && c->m->lines[l].parent == LINE_ALL) c->overflow = true;
     if (c->overflow) return true;
     c->before = mem_resize(c->before, c->in->columns->count + 1, sizeof *c->before);
-    return gold_marks_each(c->g, c->in, take_mark, c, err);
+    return gold_marks_each(c->g, c->in, &c->overflow, take_mark, c, err);
 }
 
 /* Values of a line on their way to its parent's rows. */
@@ -251,13 +252,15 @@ static bool collect(struct collect *c, struct map *groups, struct error *err)
         if (!follow_line(c, l, err)) return false;
         map_free(&c->sets[l], NULL);
     }
-    return c->overflow || filter_groups(c, groups, err);
+    if (!c->overflow && !filter_groups(c, groups, err)) return false;
+    c->overflow = c->overflow || groups->count > c->groups_max;
+    return true;
 }
 
-bool gold_groups_collect(struct gold *g, struct gold_model *m, struct map *groups, bool *overflow,
-                         struct error *err)
+bool gold_groups_collect(struct gold *g, struct gold_model *m, size_t groups_max, struct map *groups,
+                         bool *overflow, struct error *err)
 {
-    struct collect c = {.g = g, .m = m};
+    struct collect c = {.g = g, .m = m, .values_max = GOLD_VALUES_MAX, .groups_max = groups_max};
     c.sets = mem_alloc((m->line_count + 1) * sizeof *c.sets);
     bool ok = collect(&c, groups, err);
     *overflow = c.overflow;

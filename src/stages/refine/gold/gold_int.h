@@ -164,18 +164,20 @@ bool gold_marks_check(struct gold *g, int64_t position, struct error *err) MUST_
 bool gold_marks_any(struct gold *g, const struct gold_input *in, bool *any, struct error *err) MUST_CHECK;
 /* Calls each for every change of a key with its row before and its row now (data NULL: none). */
 typedef bool gold_mark_each(void *arg, struct slice before, struct slice after, struct error *err);
-bool gold_marks_each(struct gold *g, const struct gold_input *in, gold_mark_each *each, void *arg,
-                     struct error *err) MUST_CHECK;
+/* Ends early once *enough is set. */
+bool gold_marks_each(struct gold *g, const struct gold_input *in, const bool *enough, gold_mark_each *each,
+                     void *arg, struct error *err) MUST_CHECK;
 bool gold_marks_clear(struct gold *g, struct error *err) MUST_CHECK;
 
 /* ---- groups ---- */
 
-enum { GOLD_GROUPS_MAX = 200000, GOLD_SLICE_GROUPS = 5000 };
+enum { GOLD_VALUES_MAX = 200000, GOLD_SLICE_GROUPS = 5000 };
 
-/* The groups that the marks affect, as keys of the map. *overflow: more than GOLD_GROUPS_MAX values were
- * met on the way, or a line without column changed; the groups are then incomplete. */
-bool gold_groups_collect(struct gold *g, struct gold_model *m, struct map *groups, bool *overflow,
-                         struct error *err) MUST_CHECK;
+/* The groups that the marks affect, as keys of the map. *overflow: more than groups_max of them or more
+ * than GOLD_VALUES_MAX values were met on the way, or a line without column changed; the groups are then
+ * incomplete. */
+bool gold_groups_collect(struct gold *g, struct gold_model *m, size_t groups_max, struct map *groups,
+                         bool *overflow, struct error *err) MUST_CHECK;
 
 /* ---- changes ---- */
 

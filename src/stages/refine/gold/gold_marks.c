@@ -147,6 +147,7 @@ struct mark {
 struct reader {
     struct gold *g;
     const struct gold_input *in;
+    const bool *enough;
     gold_mark_each *each;
     void *arg;
     struct buf bytes;
@@ -236,7 +237,7 @@ static bool read_version(struct reader *r, int64_t version, struct error *err)
     bool ok = true;
     put_mark_prefix(&prefix, r->in->name, version);
     struct state_iter *it = state_iter_open(r->g->flow->state, NULL, buf_slice(&prefix));
-    while (ok && state_iter_next(it, &key, &before))
+    while (ok && !*r->enough && state_iter_next(it, &key, &before))
         ok = take_mark(r, (struct slice){key.data + prefix.len, key.len - prefix.len}, before, err);
     buf_free(&prefix);
     struct error closing = {0};
@@ -245,17 +246,17 @@ static bool read_version(struct reader *r, int64_t version, struct error *err)
     return ok && closed;
 }
 
-bool gold_marks_each(struct gold *g, const struct gold_input *in, gold_mark_each *each, void *arg,
-                     struct error *err)
+bool gold_marks_each(struct gold *g, const struct gold_input *in, const bool *enough, gold_mark_each *each,
+                     void *arg, struct error *err)
 {
     int64_t from, to;
     if (!mark_range(g, in, &from, &to, err)) return false;
     struct reader *r = mem_alloc(sizeof *r);
-    *r = (struct reader){.g = g, .in = in, .each = each, .arg = arg};
+    *r = (struct reader){.g = g, .in = in, .enough = enough, .each = each, .arg = arg};
     bool ok = true;
-    for (int64_t v = from + 1; v <= to && ok; v++)
+    for (int64_t v = from + 1; v <= to && ok && !*enough; v++)
         ok = read_version(r, v, err);
-    ok = ok && emit_chunk(r, err);
+    ok = ok && (*enough || emit_chunk(r, err));
     buf_free(&r->bytes);
     mem_free(r);
     return ok;
