@@ -63,7 +63,8 @@ void serve_put_as_of(const struct flow *flow, struct buf *json); /* "lsn":..,"co
 
 /* live.c: one producer, any number of listeners (server-sent events). */
 struct live *live_start(struct serve *s);
-void live_stop(struct live *l);
+void live_stop(struct live *l); /* ends the listeners too */
+void live_free(struct live *l); /* when no connection is left */
 enum MHD_Result live_answer(struct http_request *r);
 
 /* latency.c: commit to visible, a point each LATENCY_POINT_US for an hour. */

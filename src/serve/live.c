@@ -105,6 +105,14 @@ void live_stop(struct live *l)
     if (running) pthread_join(l->thread, NULL);
 }
 
+void live_free(struct live *l)
+{
+    pthread_mutex_destroy(&l->lock);
+    pthread_cond_destroy(&l->changed);
+    buf_free(&l->text);
+    mem_free(l);
+}
+
 struct listener {
     struct live *live;
     uint64_t number;  /* of the newest event that was sent */

@@ -292,6 +292,7 @@ void serve_stop(struct serve *s)
 {
     if (s->live) live_stop(s->live);
     if (s->daemon) MHD_stop_daemon(s->daemon);
+    if (s->live) live_free(s->live);
     if (s->checks) checks_close(s->checks);
     clickhouse_stop(s->clickhouse);
     if (s->conn) engine_disconnect(s->conn);
