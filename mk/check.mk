@@ -12,7 +12,7 @@ check-fast: check-layers check-banned check-docs
 check-warnings: ## compile everything with each compiler; no warning allowed
 	@mkdir -p build; printf '%s\n' '$(CHECK_FLAGS)' > build/check.flags
 	@for cc in $(COMPILERS); do \
-	    printf '%s\n' $(SOURCES) $(UNIT_SOURCES) | xargs -P 2 -n 8 $$cc @build/check.flags || exit 1; \
+	    printf '%s\n' $(SOURCES) $(UNIT_SOURCES) $(wildcard tests/fuzz/*.c) | xargs -P 2 -n 8 $$cc @build/check.flags || exit 1; \
 	    echo "warnings: none ($$cc)"; \
 	done
 
