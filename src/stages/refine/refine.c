@@ -79,7 +79,8 @@ static bool open_tables(struct refine *r, struct error *err)
                                     .log_retention_s = config->log_retention_s,
                                     .tombstone_retention_s = config->tombstone_retention_s};
     if (!delta_open(&r->bronze, r->flow->lake, BRONZE_TABLE, err)) return false;
-    return delta_open_or_create(&r->batches, r->flow->lake, BATCHES_TABLE, batches_columns(), &options, err);
+    return delta_open_or_create(&r->batches, r->flow->lake, BATCHES_TABLE, batches_columns(), &options, err) &&
+           delta_verify(r->batches, err);
 }
 
 /* The last row of `batches`, for its LSN and commit time. */
