@@ -66,6 +66,15 @@ bool error_wrap(struct error *err, const char *fmt, ...)
     return false;
 }
 
+bool error_advise(struct error *err, const char *advice)
+{
+    if (!*advice || strstr(err->text, advice)) return false;
+    size_t used = strnlen(err->text, sizeof err->text - 1), len = strlen(advice) + 3;
+    if (used + len > sizeof err->text) used = sizeof err->text - len; /* what to do matters more than the end */
+    snprintf(err->text + used, sizeof err->text - used, "; %s", advice);
+    return false;
+}
+
 const char *error_kind_name(enum error_kind kind)
 {
     switch (kind) {

@@ -34,6 +34,9 @@ bool error_errno(struct error *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Puts "<prefix>: " before the text and keeps the kind; always returns false. */
 bool error_wrap(struct error *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
+/* Puts "; <what to do>" after the text, unless it is there or there is nothing to do; always returns false. */
+bool error_advise(struct error *err, const char *advice);
+
 /* "retry", "data", "config", "fatal"; never NULL. */
 const char *error_kind_name(enum error_kind kind);
 

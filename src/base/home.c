@@ -147,6 +147,21 @@ void home_close(struct home *h)
     *h = (struct home){0};
 }
 
+static bool lies_in(const char *path, const char *layer)
+{
+    const char *lake = strstr(path, "/lake/");
+    return strncmp(lake ? lake + strlen("/lake/") : path, layer, strlen(layer)) == 0;
+}
+
+const char *home_repair(const char *path)
+{
+    if (lies_in(path, "bronze/"))
+        return "restore it from a backup; docs/operations.md says what to do without one";
+    if (lies_in(path, "silver/")) return "stop, `millrace rebuild silver`, and run again: bronze has it all";
+    if (lies_in(path, "gold/")) return "stop, `millrace rebuild gold`, and run again: silver has it all";
+    return "";
+}
+
 bool home_peek(const char *path, struct home_info *out, struct error *err)
 {
     *out = (struct home_info){0};

@@ -38,4 +38,8 @@ void home_close(struct home *h);
 /* Who holds the folder? A folder that does not exist is held by nobody. */
 bool home_peek(const char *path, struct home_info *out, struct error *err) MUST_CHECK;
 
+/* What to do about a damaged file, by the layer that its path or its table's name lies in ("lake/silver/...",
+ * "silver/orders"); "" when it lies in none. */
+const char *home_repair(const char *path);
+
 #endif

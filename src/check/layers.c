@@ -47,8 +47,28 @@ static bool check_silver_table(struct check_run *run, const char *name, int64_t 
     return ok;
 }
 
+/* History and bronze have nothing to be compared with: their files must be there. */
+static bool check_files(struct check_run *run, const char *path, int64_t version, struct error *err)
+{
+    struct delta_table *t;
+    bool ok = version < 0 ? delta_open(&t, run->flow->lake, path, err)
+                          : delta_open_at(&t, run->flow->lake, path, version, err);
+    if (!ok) return false;
+    ok = delta_verify(t, err);
+    delta_close(t);
+    return ok;
+}
+
+static bool check_history(struct check_run *run, const char *name, int64_t version, struct error *err)
+{
+    char path[300];
+    snprintf(path, sizeof path, "silver/%s", name);
+    return check_files(run, path, version, err);
+}
+
 bool check_silver(struct check_run *run, struct error *err)
 {
+    if (!check_files(run, BRONZE_TABLE, -1, err)) return error_wrap(err, "check: bronze");
     const char *name;
     const json_t *version;
     json_t *tables = json_object_get(run->versions, "silver");
@@ -56,7 +76,10 @@ bool check_silver(struct check_run *run, struct error *err)
     {
         size_t n = strlen(name);
         bool history = n > 8 && strcmp(name + n - 8, "_history") == 0;
-        if (history || run->stopped || strcmp(name, "quarantine") == 0 || !check_wanted(run, name)) continue;
+        if (run->stopped) break;
+        if (history && !check_history(run, name, json_integer_value(version), err))
+            return error_wrap(err, "check: silver.%s", name);
+        if (history || strcmp(name, "quarantine") == 0 || !check_wanted(run, name)) continue;
         if (!check_goes_on(run, err)) return false;
         if (!check_silver_table(run, name, json_integer_value(version), err))
             return error_wrap(err, "check: silver.%s", name);

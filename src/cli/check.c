@@ -32,6 +32,14 @@ static void print_json_line(const json_t *json)
     check_print_line(NULL, &line);
 }
 
+static enum error_kind kind_of(const char *name)
+{
+    static const enum error_kind kinds[] = {ERROR_RETRY, ERROR_DATA, ERROR_CONFIG};
+    for (size_t i = 0; name && i < sizeof kinds / sizeof *kinds; i++)
+        if (strcmp(name, error_kind_name(kinds[i])) == 0) return kinds[i];
+    return ERROR_FATAL;
+}
+
 static int check_remote(struct cli *cli, const char *tables, const char *rate)
 {
     struct error err = {0};
@@ -51,8 +59,8 @@ static int check_remote(struct cli *cli, const char *tables, const char *rate)
     bool equal = json_is_true(json_object_get(answer, "equal"));
     int code = equal ? CLI_OK : CLI_FAILED;
     if (failure) {
-        fprintf(stderr, "millrace: %s\n", failure);
-        code = CLI_RETRY;
+        error_set(&err, kind_of(json_string_value(json_object_get(answer, "kind"))), "%s", failure);
+        code = cli_fail(&err);
     }
     json_decref(answer);
     return code;

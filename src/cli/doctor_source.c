@@ -48,7 +48,8 @@ static void check_version(struct report *r, struct pg *pg)
 {
     int version = pg_server_version(pg);
     bool known = version >= 130000 && version < 190000;
-    report_add(r, known ? VERDICT_OK : VERDICT_WARN, "PostgreSQL", known ? NULL : "13 to 18 are tested",
+    report_add(r, known ? VERDICT_OK : version < 130000 ? VERDICT_BAD : VERDICT_WARN, "PostgreSQL",
+               known ? NULL : "13 to 18 are tested; older ones are refused",
                "version %d.%d, database %s", version / 10000, version % 10000, pg_database(pg));
 }
 
@@ -208,7 +209,7 @@ static void report_slot(struct report *r, const struct pg_rows *s, const struct 
     }
     const char *status = pg_text(s, 0, 3);
     if (status && strcmp(status, "lost") == 0) {
-        report_add(r, VERDICT_BAD, "slot", "drop it, raise max_slot_wal_keep_size, then: millrace resync",
+        report_add(r, VERDICT_BAD, "slot", "raise max_slot_wal_keep_size, then: millrace resync --slot",
                    "%s is lost: PostgreSQL has removed what it had not sent yet", c->slot);
         return;
     }

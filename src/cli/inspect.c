@@ -1,6 +1,7 @@
 /* `inspect`: artefacts in a human's words: a Delta table's log, the newest events of a key, the slot. */
 #include "base/clock.h"
 #include "cli/commands.h"
+#include "cli/remote.h"
 #include "engine/engine.h"
 #include "lake/delta.h"
 #include "net/pg.h"
@@ -40,7 +41,7 @@ static int inspect_table(struct cli *cli, const char *name)
     return CLI_OK;
 }
 
-static bool query_events(struct cli *cli, const char *table, const char *key, struct error *err)
+static bool query_events(struct cli *cli, const char *table, const char *key, bool *found, struct error *err)
 {
     char *storage = mem_format("%s/warehouse", cli->config.home), *lake = mem_format("%s/lake", cli->config.home);
     struct engine_conn *conn = NULL;
@@ -57,6 +58,7 @@ static bool query_events(struct cli *cli, const char *table, const char *key, st
                            " ORDER BY epoch DESC, lsn DESC, ordinal DESC LIMIT 10");
         ok = engine_query(conn, buf_text(&sql), "Vertical", params, 2, &result, err) && cli_print(result.data, err);
     }
+    *found = ok && result.data.len > 0;
     engine_result_free(&result);
     if (t) delta_close(t);
     if (conn) engine_disconnect(conn);
@@ -65,6 +67,23 @@ static bool query_events(struct cli *cli, const char *table, const char *key, st
     mem_free(storage);
     mem_free(lake);
     return ok;
+}
+
+/* The engine's folder belongs to one process at a time. */
+static int inspect_event(struct cli *cli, const char *table, const char *key)
+{
+    struct error err = {0};
+    bool alive = false, found = false;
+    bool ok = remote_alive(&cli->config, &alive, &err);
+    if (ok && alive)
+        ok = error_set(&err, ERROR_RETRY,
+                       "%s is in use by a process; stop it first, or ask it: millrace query \"SELECT * FROM "
+                       "bronze.changes WHERE key LIKE '%%%s%%'\"",
+                       cli->config.home, key);
+    ok = ok && query_events(cli, table, key, &found, &err);
+    if (!ok) return cli_fail(&err);
+    if (!found) printf("there is no event of %s %s\n", table, key);
+    return found ? CLI_OK : CLI_FAILED;
 }
 
 static int inspect_slot(struct cli *cli)
@@ -93,12 +112,10 @@ static int inspect_slot(struct cli *cli)
 static int run_inspect(struct cli *cli)
 {
     if (!cli_arguments(cli, 1, 3)) return CLI_USAGE;
-    struct error err = {0};
     const char *what = cli->argv[1];
     if (strcmp(what, "table") == 0 && cli->argc == 3) return inspect_table(cli, cli->argv[2]);
     if (strcmp(what, "slot") == 0 && cli->argc == 2) return inspect_slot(cli);
-    if (strcmp(what, "event") == 0 && cli->argc == 4)
-        return query_events(cli, cli->argv[2], cli->argv[3], &err) ? CLI_OK : cli_fail(&err);
+    if (strcmp(what, "event") == 0 && cli->argc == 4) return inspect_event(cli, cli->argv[2], cli->argv[3]);
     return cli_wrong(cli, "usage: millrace %s", cli->command->usage);
 }
 

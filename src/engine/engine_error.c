@@ -1,6 +1,8 @@
 /* The one table from ClickHouse's error codes to verdicts. */
 #include "engine/engine_int.h"
 
+#include "base/home.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -79,10 +81,49 @@ static void put_message(struct error *err, const char *message)
     memcpy(err->text + head + sizeof gap - 1, message + len - tail, tail + 1);
 }
 
+/* The file of the lake that could not be read: "...: (in file/uri /path): While executing ...", or
+ * "filesystem error: in ...: No such file or directory [\"/path\"]...". */
+static bool find_file(const char *message, struct slice *what, struct slice *path)
+{
+    static const struct {
+        const char *before, *after;
+    } forms[] = {{"(in file/uri ", ")"}, {"[\"", "\"]"}};
+    const char *text = strstr(message, "Exception: ");
+    text = text ? text + strlen("Exception: ") : message;
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        const char *at = strstr(text, forms[i].before);
+        if (!at) continue;
+        const char *name = at + strlen(forms[i].before), *end = strstr(name, forms[i].after);
+        if (!end) continue;
+        while (at > text && strchr(": ", at[-1])) at--;
+        *what = (struct slice){text, (size_t)(at - text)};
+        *path = (struct slice){name, (size_t)(end - name)};
+        return true;
+    }
+    return false;
+}
+
+/* A file of the lake that cannot be read is neither the statement's fault nor a setting's. */
+static bool damaged_file(struct error *err, const char *message, int code)
+{
+    struct slice what, path;
+    if (AMONG(code, retry_codes) || !find_file(message, &what, &path)) return false;
+    char *name = mem_textn(path.data, path.len);
+    const char *advice = home_repair(name);
+    if (*advice) {
+        error_set(err, ERROR_DATA, "%s cannot be read: %.*s (Code: %d)", name, (int)(what.len < 300 ? what.len : 300),
+                  what.data, code);
+        error_advise(err, advice);
+    }
+    mem_free(name);
+    return *advice;
+}
+
 bool engine_failed(struct error *err, const char *message, bool inserting)
 {
     put_message(err, message);
     int code = engine_error_code(err);
+    if (!inserting && damaged_file(err, message, code)) return false;
     err->kind = AMONG(code, retry_codes)                 ? ERROR_RETRY
                 : inserting && AMONG(code, data_codes) ? ERROR_DATA
                                                        : ERROR_CONFIG;

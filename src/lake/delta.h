@@ -61,6 +61,10 @@ void delta_close(struct delta_table *t);
  * next refresh or commit. */
 bool delta_refresh(struct delta_table *t, struct error *err) MUST_CHECK;
 
+/* Are all files of the handle's version there, as long as the log says? DATA, naming the first that is not
+ * and what to do. One stat for each file. */
+bool delta_verify(const struct delta_table *t, struct error *err) MUST_CHECK;
+
 const char *delta_name(const struct delta_table *t);
 const char *delta_folder(const struct delta_table *t); /* absolute */
 int64_t delta_version(const struct delta_table *t);

@@ -7,6 +7,7 @@
  *   delta_commit.c      building and publishing a commit, conflict rules
  *   delta_stats.c       statistics of a file from its RowBinary rows
  *   delta_file.c        data files and deletion vectors
+ *   delta_verify.c      are the files there, as long as the log says
  *   delta_checkpoint.c  the snapshot as Parquet and back, through the engine
  *   delta_upkeep.c      checkpoint when due, log cleanup, vacuum
  *   delta_compact.c     merging small files of append-only tables */

@@ -7,8 +7,12 @@
  *  2. The folder is listed rather than the hint of _last_checkpoint believed: a hint may be absent,
  *     damaged or behind, and upkeep bounds the folder.
  *  3. Upkeep elsewhere may remove old versions while we read: a load that meets a hole starts again.
- *  4. A handle whose own version was removed has been passed by a checkpoint: it loads anew. */
+ *  4. A checkpoint is derived: one that cannot be read is passed by, if the log reaches back far enough.
+ *  5. A handle whose own version was removed has been passed by a checkpoint: it loads anew. */
 #include "lake/delta_int.h"
+
+#include "base/home.h"
+#include "base/log.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,7 +70,8 @@ bool delta_read_commit(struct delta_table *t, int64_t version, struct delta_acti
     *out = (struct delta_actions){0};
     bool ok = store_get(t->store, name, &text, found, err);
     if (ok && *found && !delta_actions_parse(buf_slice(&text), out, err))
-        ok = error_wrap(err, "%s: %s", t->name, name);
+        ok = error_wrap(err, "%s/%s is damaged", t->folder, name);
+    if (!ok && err->kind != ERROR_RETRY) error_advise(err, home_repair(t->name));
     buf_free(&text);
     return ok;
 }
@@ -129,16 +134,21 @@ static int64_t newest_commit(const struct store_listing *names)
     return newest;
 }
 
+static void part_name(struct checkpoint_found from, int part, char name[96])
+{
+    if (from.parts == 1)
+        delta_checkpoint_name(from.version, name);
+    else
+        snprintf(name, 96, DELTA_LOG_FOLDER "/%020lld.checkpoint.%010d.%010d.parquet",
+                 (long long)from.version, part, from.parts);
+}
+
 static bool seed(struct delta_table *t, struct checkpoint_found from, struct delta_snapshot *s,
                  struct error *err)
 {
     for (int part = 1; part <= from.parts; part++) {
         char name[96];
-        if (from.parts == 1)
-            delta_checkpoint_name(from.version, name);
-        else
-            snprintf(name, sizeof name, DELTA_LOG_FOLDER "/%020lld.checkpoint.%010d.%010d.parquet",
-                     (long long)from.version, part, from.parts);
+        part_name(from, part, name);
         if (!delta_checkpoint_read(t, name, from.version, s, err))
             return error_wrap(err, "%s: %s", t->name, name);
     }
@@ -146,23 +156,71 @@ static bool seed(struct delta_table *t, struct checkpoint_found from, struct del
     return true;
 }
 
-static bool load_once(struct delta_table *t, struct delta_snapshot *s, int64_t last, struct error *err)
+/* From the newest checkpoint that can be read. *damaged: the oldest that cannot, with its error; -1: none. */
+static bool seed_from_newest(struct delta_table *t, const struct store_listing *names, int64_t last,
+                             struct delta_snapshot *s, struct checkpoint_found *damaged, struct error *err)
 {
-    struct store_listing names;
-    if (!store_list(t->store, DELTA_LOG_FOLDER, false, &names, err)) return false;
-    struct checkpoint_found from = newest_checkpoint(&names, last);
-    int64_t newest = newest_commit(&names);
-    store_listing_free(&names);
-    if (newest > last) newest = last;
-    if (from.version < 0 && newest < 0)
-        return error_set(err, ERROR_CONFIG, "there is no Delta table in %s", t->folder);
-    if (!seed(t, from, s, err) || !replay(t, s, last, err)) return false;
-    if (s->version < newest)
-        return error_set(err, ERROR_RETRY, "%s: version %lld is missing from the log", t->name,
-                         (long long)s->version + 1);
+    struct error why;
+    *damaged = (struct checkpoint_found){-1, 0};
+    for (;;) {
+        struct checkpoint_found from = newest_checkpoint(names, last);
+        if (seed(t, from, s, &why)) return true;
+        *err = why;
+        if (why.kind != ERROR_DATA) return false;
+        *damaged = from;
+        delta_snapshot_free(s);
+        last = from.version - 1;
+    }
+}
+
+/* The log replaced a checkpoint that cannot be read: others, who would stumble over it, do not see it any
+ * more, and the next upkeep writes a new one. */
+static void set_aside(struct delta_table *t, struct checkpoint_found damaged, const struct error *why)
+{
+    struct error ignored;
+    for (int part = 1; part <= damaged.parts; part++) {
+        char name[96];
+        part_name(damaged, part, name);
+        char *aside = mem_format(DELTA_LOG_FOLDER "/.%s.damaged", strrchr(name, '/') + 1);
+        if (!store_rename(t->store, name, aside, &ignored)) (void)ignored; /* the next load tries again */
+        mem_free(aside);
+    }
+    if (!store_remove(t->store, DELTA_LAST_CHECKPOINT, &ignored)) (void)ignored;
+    log_warn("lake", "damaged checkpoint set aside", "table=%s version=%lld: %s", t->name,
+             (long long)damaged.version, why->text);
+}
+
+static bool replay_to_end(struct delta_table *t, struct delta_snapshot *s, int64_t last, int64_t newest,
+                          struct error *err)
+{
+    if (!replay(t, s, last, err)) return false;
+    if (s->version < newest) {
+        error_set(err, ERROR_DATA, "%s: version %lld is missing from the log", t->folder,
+                  (long long)s->version + 1);
+        return error_advise(err, home_repair(t->name));
+    }
     if (!s->protocol.reader || !s->metadata.id)
         return error_set(err, ERROR_DATA, "%s: the log has no protocol or no metaData", t->name);
     return true;
+}
+
+static bool load_once(struct delta_table *t, struct delta_snapshot *s, int64_t last, struct error *err)
+{
+    struct store_listing names;
+    struct checkpoint_found damaged = {-1, 0};
+    struct error why = {0};
+    if (!store_list(t->store, DELTA_LOG_FOLDER, false, &names, err)) return false;
+    int64_t newest = newest_commit(&names);
+    if (newest > last) newest = last;
+    bool there = newest_checkpoint(&names, last).version >= 0 || newest >= 0;
+    bool ok = there || error_set(err, ERROR_CONFIG, "there is no Delta table in %s", t->folder);
+    ok = ok && seed_from_newest(t, &names, last, s, &damaged, &why);
+    store_listing_free(&names);
+    if (!there) return false;
+    if (ok) ok = replay_to_end(t, s, last, newest, err);
+    if (ok && damaged.version >= 0) set_aside(t, damaged, &why);
+    if (!ok && why.kind) *err = why; /* without the checkpoint the log does not reach back far enough */
+    return ok;
 }
 
 /* Whether the log changed under a load that failed: then another try is worth it. */
@@ -191,8 +249,12 @@ bool delta_load(struct delta_table *t, struct error *err)
         delta_snapshot_free(&fresh);
         int64_t c, n;
         struct error ignored;
-        if (tries == LOAD_TRIES || !head_of_log(t, &c, &n, &ignored)) return false;
+        if (!head_of_log(t, &c, &n, &ignored)) return false;
         if (tries > 1 && c == checkpoint && n == newest) return false;
+        if (tries == LOAD_TRIES) {
+            err->kind = ERROR_RETRY; /* it is being rewritten: nothing is known to be damaged */
+            return false;
+        }
         checkpoint = c;
         newest = n;
     }

@@ -41,6 +41,7 @@ bool keyed_open(struct keyed **out, const char *lake, struct state *state, struc
     options.deletion_vectors = true;
     *columns_differ = false;
     if (!delta_open_or_create(&k->table, lake, spec->name, spec->columns, &options, err)) goto fail;
+    if (!delta_verify(k->table, err)) goto fail;
     k->columns_differ = !columns_equal(delta_columns(k->table), spec->columns);
     *columns_differ = k->columns_differ;
     if (!k->columns_differ && !keyed_recover(k, conn, err)) goto fail;

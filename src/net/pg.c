@@ -51,17 +51,24 @@ static const struct state states[] = {
     {"0A", ERROR_CONFIG, NULL},
 };
 
-/* Some refusals reach us only as text: libpq keeps no SQLSTATE of a failed connection. */
-static const char *const refusals[] = {
-    "authentication failed",
-    "pg_hba.conf",
-    "does not exist",
-    "no password supplied",
-    "invalid connection option",
-    "invalid port number",
-    "certificate",
-    "permission denied",
-    "must be superuser or replication role",
+#define LOGIN_ADVICE "check user and password in `source` and pg_hba.conf on the server"
+
+/* Some refusals reach us only as text: libpq keeps no SQLSTATE of a failed connection. "%s" is the user. */
+static const struct {
+    const char *text, *advice;
+} refusals[] = {
+    {"authentication failed", LOGIN_ADVICE},
+    {"pg_hba.conf", LOGIN_ADVICE},
+    {"no password supplied", LOGIN_ADVICE},
+    {"must be superuser or replication role", "a superuser must run: ALTER ROLE \"%s\" REPLICATION"},
+    {"permission denied to start WAL sender", "a superuser must run: ALTER ROLE \"%s\" REPLICATION"},
+    {"is not permitted to log in", "a superuser must run: ALTER ROLE \"%s\" LOGIN"},
+    {"permission denied for database", "its owner must run: GRANT CONNECT ON DATABASE ... TO \"%s\""},
+    {"does not exist", "check user and database in `source`"},
+    {"invalid connection option", "check `source`"},
+    {"invalid port number", "check the port in `source`"},
+    {"certificate", "check sslmode and sslrootcert in `source`"},
+    {"permission denied", ""},
 };
 
 bool lsn_parse(const char *text, uint64_t *out)
@@ -161,11 +168,19 @@ static PGconn *connect_with(const PQconninfoOption *given, enum pg_mode mode)
     return conn;
 }
 
-static bool refused(const char *text)
+/* A refusal that only the user can end: says what to do. */
+static void explain_refusal(const char *user, struct error *err)
 {
-    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++)
-        if (strstr(text, refusals[i])) return true;
-    return false;
+    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
+        if (!strstr(err->text, refusals[i].text)) continue;
+        const char *advice = refusals[i].advice, *place = strstr(advice, "%s");
+        char *whole = place ? mem_format("%.*s%s%s", (int)(place - advice), advice, user ? user : "...", place + 2)
+                            : mem_text(advice);
+        err->kind = ERROR_CONFIG;
+        error_advise(err, whole);
+        mem_free(whole);
+        return;
+    }
 }
 
 bool pg_connect(struct pg **out, const char *source, enum pg_mode mode, const _Atomic bool *stop,
@@ -187,7 +202,7 @@ bool pg_connect(struct pg **out, const char *source, enum pg_mode mode, const _A
     PQconninfoFree(given);
     if (!pg->conn || PQstatus(pg->conn) != CONNECTION_OK) {
         fail_connection(pg, err);
-        if (refused(err->text)) err->kind = ERROR_CONFIG;
+        explain_refusal(pg->conn ? PQuser(pg->conn) : NULL, err);
         pg_close(pg);
         return error_wrap(err, "cannot connect to the source");
     }

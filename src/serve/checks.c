@@ -1,6 +1,6 @@
 /* /api/check: POST runs a check on its connection's own thread and answers when it is done (check itself
  * refuses a second one until the first has its point); GET gives the newest result.
- * {"at_us":..,"lines":[..],"equal":true,"error":null} */
+ * {"at_us":..,"lines":[..],"equal":true,"error":null,"kind":"none"}, kind being the error's */
 #include "serve/http.h"
 
 #include "base/clock.h"
@@ -55,6 +55,7 @@ static void run(struct checks *c, const struct check_options *options, struct bu
     buf_printf(json, "],\"equal\":%s,\"error\":", ok && equal ? "true" : "false");
     if (ok) buf_put_text(json, "null");
     else buf_put_json(json, slice_of(err.text));
+    buf_printf(json, ",\"kind\":\"%s\"", error_kind_name(err.kind));
     buf_put_char(json, '}');
 }
 

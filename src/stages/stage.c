@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "format/change.h"
 
 #include <stdarg.h>
@@ -46,6 +47,20 @@ static bool wakes_init(struct flow *f, struct error *err)
            wake_init(&f->warehouse_wake, err) && wake_init(&f->capture_wake, err);
 }
 
+/* A store that cannot be opened is worth nothing: who fills it finds it empty and fills it from the lake. */
+static bool open_state(struct flow *f, struct error *err)
+{
+    char *path = mem_format("%s/state", f->config->home);
+    int64_t cache_bytes = f->config->state_cache_bytes;
+    bool ok = state_open(&f->state, path, cache_bytes, err);
+    if (!ok && err->kind == ERROR_DATA) {
+        log_error("state", "removed, to be built again from the lake", err);
+        ok = file_remove_tree(path, err) && state_open(&f->state, path, cache_bytes, err);
+    }
+    mem_free(path);
+    return ok;
+}
+
 bool flow_init(struct flow *f, const struct config *config, struct error *err)
 {
     *f = (struct flow){.config = config};
@@ -60,10 +75,7 @@ bool flow_init(struct flow *f, const struct config *config, struct error *err)
     condition_init(&f->check_changed);
     f->check.cut_version = -1;
     for (int i = 0; i < STAGE_COUNT; i++) pthread_mutex_init(&f->status[i].lock, NULL);
-    char *path = mem_format("%s/state", config->home);
-    bool ok = file_make_dirs(f->lake, err) && wakes_init(f, err) &&
-              state_open(&f->state, path, config->state_cache_bytes, err);
-    mem_free(path);
+    bool ok = file_make_dirs(f->lake, err) && wakes_init(f, err) && open_state(f, err);
     if (!ok) flow_free(f);
     return ok;
 }

@@ -55,9 +55,10 @@ static bool failed(const struct state *s, char *message, struct error *err)
     bool busy = strstr(message, "lock") && strstr(message, "Resource temporarily unavailable");
     if (busy || strstr(message, "lock hold by current process"))
         error_set(err, ERROR_CONFIG, "the state folder %s is in use by another process", s->path);
-    else if (strncmp(message, "Corruption", 10) == 0)
-        error_set(err, ERROR_CONFIG,
-                  "the state folder %s is damaged; stop and delete it, it is rebuilt from the lake: %s",
+    else if (strncmp(message, "Corruption", 10) == 0 || strstr(message, "No such file or directory"))
+        error_set(err, ERROR_DATA,
+                  "the state folder %s is damaged: %.500s; stop, `millrace rebuild state`, and run again: the "
+                  "lake has it all",
                   s->path, message);
     else if (strncmp(message, "Invalid argument", 16) == 0 || strncmp(message, "Not implemented", 15) == 0)
         error_set(err, ERROR_FATAL, "state: %s", message);

@@ -13,6 +13,7 @@ struct state_batch;
 struct state_iter;
 struct state_snapshot; /* a frozen view; NULL means "now" */
 
+/* DATA: the store is damaged; removing its folder is all that helps. */
 bool state_open(struct state **out, const char *path, int64_t cache_bytes, struct error *err) MUST_CHECK;
 void state_close(struct state *s);
 

@@ -48,13 +48,14 @@ def wait_for(condition, timeout=60, what="the condition", every=0.02):
 
 
 class Postgres:
-    """A private cluster; as root it runs under the user postgres."""
+    """A private cluster; as root it runs under the user postgres. MILLRACE_PG_BIN names the folder of another
+    version's programs: initdb, pg_ctl and postgres are enough."""
 
     def __init__(self, folder):
         self.folder = folder
         self.port = free_port()
         found = sorted(glob.glob("/usr/lib/postgresql/*/bin"), key=lambda p: int(p.split("/")[4]))
-        self.bin = os.environ.get("MILLRACE_TEST_PG_BIN", found[-1] if found else "/usr/bin")
+        self.bin = os.environ.get("MILLRACE_PG_BIN", found[-1] if found else "/usr/bin")
         self.user = pwd.getpwnam("postgres") if os.geteuid() == 0 else None
         if self.user:
             os.chown(folder, self.user.pw_uid, self.user.pw_gid)
@@ -158,8 +159,12 @@ class Millrace:
         self.source = source
         self.http_port = free_port()
         self.clickhouse_port = free_port()
+        self.program = PROGRAM
         self.process = None
         self.log = pathlib.Path(self.home + ".log")
+
+    def path(self, *parts):
+        return pathlib.Path(self.home, *parts)
 
     def options(self):
         # an idle source's position travels soon, so that a test that waits for an LSN need not wait long
@@ -168,7 +173,7 @@ class Millrace:
 
     def command(self, *args, check=True, timeout=120, env=None):
         """Runs one command to its end; returns the completed process."""
-        result = subprocess.run([*UNDER, PROGRAM, *args, *self.options()], capture_output=True, text=True,
+        result = subprocess.run([*UNDER, self.program, *args, *self.options()], capture_output=True, text=True,
                                 timeout=timeout * SLOW, env={**os.environ, **(env or {})}, check=False)
         if check:
             assert result.returncode == 0, f"{args}: exit {result.returncode}\n{result.stdout}\n{result.stderr}"
@@ -177,7 +182,7 @@ class Millrace:
     def start(self, *args, env=None, wait=True):
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [*UNDER, PROGRAM, "run", *self.options(), *args], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                [*UNDER, self.program, "run", *self.options(), *args], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env={**os.environ, **(env or {})})
         if wait:
             wait_for(self.answers, what=f"the start of the program (see {self.log})")

@@ -6,21 +6,7 @@ import socket
 import pytest
 import shoplib
 from conftest import Millrace, free_port, wait_for
-
-
-def fails(millrace, *args, code, says, env=None):
-    result = millrace.command(*args, check=False, env=env)
-    text = result.stdout + result.stderr
-    assert result.returncode == code, f"exit {result.returncode}: {text}"
-    for part in says:
-        assert part in text, f"{part!r} is not in: {text}"
-
-
-def shows(millrace, *parts):
-    """The status names what is wrong while the program goes on trying."""
-    def text():
-        return millrace.command("status", check=False).stdout
-    wait_for(lambda: all(part in text() for part in parts), what=f"{parts} in the status")
+from faultlib import fails, shows
 
 
 def test_unreachable_server(millrace):

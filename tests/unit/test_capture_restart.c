@@ -333,7 +333,7 @@ static void test_refusals(void **state)
     refused(lab, "GRANT SELECT ON \"public\".\"t\"");
     char *none = mem_format("host=%s user=nobody dbname=refusals", lab_folder);
     lab_set(&lab->config.source, none);
-    refused(lab, "replication");
+    refused(lab, "REPLICATION");
     assert_int_equal(lab->last_error.kind, ERROR_CONFIG);
     lab_set(&lab->config.source, "host=");
     lab_set(&lab->config.source, "nonsense://");

@@ -72,7 +72,8 @@ static bool bronze_open(struct flow *flow, void **self, struct error *err)
         .tombstone_retention_s = flow->config->tombstone_retention_s,
     };
     if (!engine_connect(&b->conn, NULL, err) ||
-        !delta_open_or_create(&b->table, flow->lake, BRONZE_TABLE, change_columns(), &options, err)) {
+        !delta_open_or_create(&b->table, flow->lake, BRONZE_TABLE, change_columns(), &options, err) ||
+        !delta_verify(b->table, err)) {
         bronze_close(b);
         return error_wrap(err, "bronze");
     }

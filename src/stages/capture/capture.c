@@ -18,7 +18,7 @@ void capture_set_resume(const struct capture_resume *r)
         .epoch = r->epoch < 1 ? 1 : r->epoch + anew,
         .copy_complete = r->copy_complete && !anew,
         .begun = r->identity && !r->copy_complete,
-        .new_epoch = anew,
+        .new_epoch = r->new_epoch,
         .next_copy_id = r->next_copy_id < 1 ? 1 : r->next_copy_id,
         .handed_lsn = r->copy_complete && !anew ? r->durable_lsn : 0,
         .identity = anew ? NULL : mem_text(r->identity),
@@ -60,6 +60,14 @@ static bool connect_and_check(struct capture *c, struct error *err)
            preflight_identity(m->identity, &c->server, c->config, pg_database(c->pg), err);
 }
 
+/* What the first step needs is looked at before the stage counts as open: what the user must change ends
+ * the start. */
+static bool check_phase(struct capture *c, struct error *err)
+{
+    if (c->phase == PHASE_BEGIN) return snapshot_prepare(c, err);
+    return preflight_slot(c->pg, c->config->slot, capture_memory.handed_lsn, err);
+}
+
 static bool capture_open(struct flow *flow, void **self, struct error *err)
 {
     if (!capture_memory.set)
@@ -72,11 +80,11 @@ static bool capture_open(struct flow *flow, void **self, struct error *err)
     outbox_init(&c->outbox, flow);
     atomic_store(&flow->epoch, capture_memory.epoch);
     stage_state(c->status, "connecting to PostgreSQL");
-    if (!connect_and_check(c, err)) {
+    c->phase = capture_memory.copy_complete ? PHASE_START : PHASE_BEGIN;
+    if (!connect_and_check(c, err) || !check_phase(c, err)) {
         capture_close(c);
         return error_wrap(err, "capture");
     }
-    c->phase = capture_memory.copy_complete ? PHASE_START : PHASE_BEGIN;
     *self = c;
     return true;
 }
@@ -100,7 +108,7 @@ static bool step(struct capture *c, enum progress *out, struct error *err)
     *out = PROGRESS_SOME;
     switch (c->phase) {
     case PHASE_BEGIN:
-        if (!snapshot_begin(c, err)) return false;
+        snapshot_begin(c);
         c->phase = PHASE_WAIT;
         return true;
     case PHASE_WAIT:

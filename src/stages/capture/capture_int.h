@@ -96,7 +96,7 @@ bool preflight_identify(struct pg *replication, struct server *out, struct error
 bool preflight_identity(const char *identity, const struct server *now, const struct config *config,
                         const char *database, struct error *err) MUST_CHECK;
 struct slot_facts {
-    bool exists;
+    bool exists, foreign; /* of another plugin or database */
     uint64_t confirmed_lsn;
     int64_t active_pid;
 };
@@ -242,7 +242,9 @@ void relation_free(void *relation);
 
 /* ---- snapshot.c: the first copy; resync.c: copies beside the stream ---- */
 
-bool snapshot_begin(struct capture *c, struct error *err) MUST_CHECK;
+/* A copy may begin: no slot of somebody else, publication and rights as they must be. Then begin. */
+bool snapshot_prepare(struct capture *c, struct error *err) MUST_CHECK;
+void snapshot_begin(struct capture *c);
 bool snapshot_wait(struct capture *c, bool *durable, struct error *err) MUST_CHECK;
 bool snapshot_step(struct capture *c, bool *done, struct error *err) MUST_CHECK;
 /* Begin or complete records of all tables being copied, as one batch. */

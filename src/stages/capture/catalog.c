@@ -146,6 +146,30 @@ static bool tables_to_publish(struct pg *pg, const struct config *config, struct
     return true;
 }
 
+/* Without a choice by the user a table whose updates PostgreSQL would then refuse is not published. */
+static bool tell_left_out(struct pg *pg, const struct config *config, struct error *err)
+{
+    struct pg_rows rows;
+    if (*config->tables) return true;
+    if (!pg_query(pg, &rows,
+                  "SELECT string_agg(n.nspname || '.' || c.relname, ', ' ORDER BY 1) FROM pg_class c"
+                  " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p')"
+                  " AND c.relpersistence = 'p' AND NOT c.relispartition AND n.nspname NOT IN ('pg_catalog',"
+                  " 'information_schema') AND n.nspname NOT LIKE 'pg\\_%' AND NOT EXISTS (SELECT 1 FROM"
+                  " pg_publication_tables p WHERE p.pubname = $1 AND p.schemaname = n.nspname"
+                  " AND p.tablename = c.relname)",
+                  (const char *const[]){config->publication}, 1, err))
+        return false;
+    const char *names = rows.count ? pg_text(&rows, 0, 0) : NULL;
+    if (names)
+        log_warn("capture", "tables without key are not published",
+                 "tables=%.300s: add a primary key or run ALTER TABLE ... REPLICA IDENTITY FULL, then ALTER "
+                 "PUBLICATION \"%s\" ADD TABLE ...",
+                 names, config->publication);
+    pg_rows_free(&rows);
+    return true;
+}
+
 static bool create_publication(struct pg *pg, const struct config *config, struct error *err)
 {
     struct buf sql = {0};
@@ -166,7 +190,7 @@ static bool create_publication(struct pg *pg, const struct config *config, struc
     }
     if (ok) log_info("capture", "publication made", "name=%s tables=%zu", config->publication, count);
     buf_free(&sql);
-    return ok;
+    return ok && tell_left_out(pg, config, err);
 }
 
 /* All tables of the settings must be in it, and all kinds of change. */

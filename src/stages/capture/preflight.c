@@ -119,6 +119,8 @@ bool preflight_slot_facts(struct pg *pg, const char *slot, struct slot_facts *ou
     if (!pg_query(pg, &rows, slot_sql, params, 1, err)) return false;
     out->exists = rows.count > 0;
     if (out->exists) {
+        out->foreign = strcmp(pg_text(&rows, 0, 0), "pgoutput") != 0 ||
+                       strcmp(pg_text(&rows, 0, 1), pg_text(&rows, 0, 5)) != 0;
         out->active_pid = pg_int(&rows, 0, 2);
         if (!lsn_parse(pg_text(&rows, 0, 4), &out->confirmed_lsn)) out->confirmed_lsn = 0;
     }

@@ -41,17 +41,20 @@ struct change_batch *snapshot_brackets(struct capture *c, enum change_op op, uin
 }
 
 /* A slot of our name that the lake knows nothing of may be somebody else's. */
-static bool check_foreign_slot(struct capture *c, bool *leftover, struct error *err)
+static bool check_foreign_slot(struct capture *c, struct error *err)
 {
     struct slot_facts facts;
     if (!preflight_slot_facts(c->pg, c->config->slot, &facts, err)) return false;
-    *leftover = facts.exists;
     if (!facts.exists) return true;
+    if (facts.foreign)
+        return error_set(err, ERROR_CONFIG, "slot %s exists and is of another plugin or database; choose another `slot`",
+                         c->config->slot);
     if (!capture_memory.begun && !capture_memory.new_epoch)
         return error_set(
             err, ERROR_CONFIG,
-            "slot %s exists, but this lake did not make it: choose another `slot`, or, if nobody uses it, "
-            "run: SELECT pg_drop_replication_slot('%s')",
+            "slot %s exists, but this lake did not make it: choose another `slot`, or, if nobody uses it, run "
+            "`millrace resync --slot` (it is made anew and all tables are copied) or SELECT "
+            "pg_drop_replication_slot('%s')",
             c->config->slot, c->config->slot);
     if (facts.active_pid)
         return error_set(err, ERROR_RETRY, "slot %s is in use by the connection with pid %lld",
@@ -59,12 +62,13 @@ static bool check_foreign_slot(struct capture *c, bool *leftover, struct error *
     return true;
 }
 
-bool snapshot_begin(struct capture *c, struct error *err)
+bool snapshot_prepare(struct capture *c, struct error *err)
 {
-    bool leftover;
-    if (!check_foreign_slot(c, &leftover, err) ||
-        !catalog_ensure_publication(c->pg, c->config, &c->copying, err))
-        return false;
+    return check_foreign_slot(c, err) && catalog_ensure_publication(c->pg, c->config, &c->copying, err);
+}
+
+void snapshot_begin(struct capture *c)
+{
     struct capture_memory *m = &capture_memory;
     c->copy_id = m->next_copy_id++;
     mem_free(m->identity);
@@ -75,7 +79,6 @@ bool snapshot_begin(struct capture *c, struct error *err)
     log_info("capture", "first copy begins", "epoch=%d copy=%" PRId64 " tables=%zu", m->epoch, c->copy_id,
              c->copying.count);
     stage_state(c->status, "beginning the copy of %zu tables", c->copying.count);
-    return true;
 }
 
 static bool start_copy(struct capture *c, struct error *err)

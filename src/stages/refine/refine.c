@@ -79,7 +79,8 @@ static bool open_tables(struct refine *r, struct error *err)
                                     .log_retention_s = config->log_retention_s,
                                     .tombstone_retention_s = config->tombstone_retention_s};
     if (!delta_open(&r->bronze, r->flow->lake, BRONZE_TABLE, err)) return false;
-    return delta_open_or_create(&r->batches, r->flow->lake, BATCHES_TABLE, batches_columns(), &options, err);
+    return delta_open_or_create(&r->batches, r->flow->lake, BATCHES_TABLE, batches_columns(), &options, err) &&
+           delta_verify(r->batches, err);
 }
 
 /* The last row of `batches`, for its LSN and commit time. */
@@ -134,6 +135,18 @@ static bool open_parts(struct refine *r, struct error *err)
            silver_open(&r->silver, r->flow, r->conn, &hooks, err);
 }
 
+/* People's SQL sees the lake's tables by name; new tables and new columns show at once. The views lie in the
+ * warehouse's folder: who removed that one finds them again at the next start. */
+static void show_views(struct refine *r)
+{
+    uint64_t shape = silver_shape(r->silver) + 1;
+    struct error err;
+    if (shape == r->shape) return;
+    if (!lake_views(r->conn, r->flow->lake, &err))
+        log_error("refine", "a table has no view", &err); /* its data is there all the same */
+    r->shape = shape;
+}
+
 static bool refine_open(struct flow *flow, void **self, struct error *err)
 {
     struct refine *r = mem_alloc(sizeof *r);
@@ -151,6 +164,7 @@ static bool refine_open(struct flow *flow, void **self, struct error *err)
         refine_close(r);
         return error_wrap(err, "refine");
     }
+    if (r->position > 0) show_views(r);
     stage_state(r->status, "ready");
     atomic_store(&flow->refine, r);
     *self = r;
@@ -219,13 +233,17 @@ static int64_t last_version(struct refine *r)
 
 static bool plan(struct refine *r, struct range *range, struct error *err)
 {
-    /* ranges that are done again end where they ended: at the last batch, then where silver stands */
+    /* ranges that are done again end where they ended: where a table stands, at the last batch, then where
+     * silver stands */
     int64_t reached = r->silver_position < r->position ? r->position : silver_position_most(r->silver);
+    int64_t next = silver_position_next(r->silver, r->silver_position);
     struct range_limits limits = {
         .size_bytes = r->flow->config->refine_bytes / 4, /* Parquet: about a quarter of the rows' bytes */
         .rows = RANGE_ROWS,
         .last_version = last_version(r),
-        .end = reached > r->silver_position ? reached : 0,
+        .end = reached <= r->silver_position          ? 0
+               : next >= 0 && next < reached ? next
+                                             : reached,
         .whole = reached > r->silver_position && r->silver_position >= r->position,
     };
     if (!delta_refresh(r->bronze, err)) return error_wrap(err, "refine");
@@ -293,19 +311,6 @@ static bool apply_gold(struct refine *r, int64_t position, struct error *err)
     return gold_needs_rebuild(r->gold) ? gold_rebuild(r->gold, position, err) : gold_apply(r->gold, position, err);
 }
 
-/* People's SQL sees the lake's tables by name; new tables and new columns show at once. */
-static bool show_views(struct refine *r, struct error *err)
-{
-    uint64_t shape = silver_shape(r->silver) + 1;
-    if (shape == r->shape) return true;
-    if (!lake_views(r->conn, r->flow->lake, err)) {
-        log_error("refine", "a table has no view", err); /* its data is there all the same */
-        *err = (struct error){0};
-    }
-    r->shape = shape;
-    return true;
-}
-
 /* Gold, `batches`, outbox, marks: the end of a range that ends a version. */
 static bool finish_range(struct refine *r, const struct range *range, struct error *err)
 {
@@ -319,7 +324,8 @@ static bool finish_range(struct refine *r, const struct range *range, struct err
     if (!write_batches_row(r, range, err)) return false;
     r->position = range->to;
     /* views first: who waits for this batch to show finds its new columns */
-    if (!show_views(r, err) || !complete_outbox(r, err) || !gold_clear_marks(r->gold, err)) return false;
+    show_views(r);
+    if (!complete_outbox(r, err) || !gold_clear_marks(r->gold, err)) return false;
     give_snapshot(r);
     return true;
 }

@@ -85,7 +85,10 @@ static bool look_at(struct silver *s, const char *folder, struct error *err)
     bool ok = !delta_exists(s->flow->lake, name) || delta_open(&t, s->flow->lake, name, err);
     if (ok && delta_exists(s->flow->lake, name)) {
         s->state_lost = true;
-        if (delta_txn(t, SILVER_APP_ID) > s->lake_most) s->lake_most = delta_txn(t, SILVER_APP_ID);
+        int64_t position = delta_txn(t, SILVER_APP_ID);
+        if (position > s->lake_most) s->lake_most = position;
+        MEM_GROW(s->lost_positions, s->lost_count, s->lost_cap);
+        s->lost_positions[s->lost_count++] = position;
         delta_close(t);
     }
     mem_free(name);
@@ -153,6 +156,7 @@ void silver_close(struct silver *s)
     crew_close(s->crew);
     cleaner_close(&s->cleaner);
     cleaner_close(&s->helper_cleaner);
+    mem_free(s->lost_positions);
     mem_free(s);
 }
 
@@ -194,6 +198,26 @@ int64_t silver_position_most(const struct silver *s)
         if (here > most) most = here;
     }
     return most;
+}
+
+static void take_nearer(int64_t *next, int64_t position, int64_t after)
+{
+    if (position > after && (*next < 0 || position < *next)) *next = position;
+}
+
+int64_t silver_position_next(const struct silver *s, int64_t after)
+{
+    int64_t next = -1;
+    size_t at = 0;
+    void *value;
+    for (size_t i = 0; i < s->lost_count; i++)
+        take_nearer(&next, s->lost_positions[i], after);
+    while (map_next(&s->tables, &at, NULL, &value)) {
+        const struct table *t = value;
+        if (t->current) take_nearer(&next, keyed_position(t->current), after);
+        if (t->history) take_nearer(&next, delta_txn(t->history, SILVER_APP_ID), after);
+    }
+    return next;
 }
 
 int64_t silver_position_least(struct silver *s)

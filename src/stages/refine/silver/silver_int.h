@@ -211,6 +211,8 @@ struct silver {
     struct keyed *quarantine;
     uint64_t open_copy;  /* of a bracket that names no table; 0: none */
     int64_t lake_most;   /* highest position in the lake when it was opened */
+    int64_t *lost_positions; /* of the tables that the state did not know then */
+    size_t lost_count, lost_cap;
     bool state_lost;     /* the lake holds tables that the state does not know */
     bool position_asked; /* the driver knows where tables that are behind want to begin */
     size_t upkeep_next;

@@ -320,7 +320,8 @@ static bool open_history(struct silver *s, struct table *t, struct error *err)
     columns_add(&columns, "_op", COLUMN_STRING, 0, 0, false);
     columns_add(&columns, "_valid_from", COLUMN_TIMESTAMP, 0, 0, false);
     char *name = mem_format("silver/%s_history", t->name);
-    bool ok = delta_open_or_create(&t->history, s->flow->lake, name, &columns, &options, err);
+    bool ok = delta_open_or_create(&t->history, s->flow->lake, name, &columns, &options, err) &&
+              delta_verify(t->history, err);
     mem_free(name);
     columns_free(&columns);
     return ok;
