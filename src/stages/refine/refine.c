@@ -212,7 +212,7 @@ static bool plan(struct refine *r, struct range *range, struct error *err)
     /* ranges that are done again end where they ended: at the last batch, then where silver stands */
     int64_t reached = r->silver_position < r->position ? r->position : silver_position_most(r->silver);
     struct range_limits limits = {
-        .size_bytes = r->flow->config->refine_bytes / 4, /* Parquet: about a quarter of the rows' bytes */
+        .size_bytes = r->flow->config->refine_bytes,
         .rows = RANGE_ROWS,
         .last_version = last_version(r),
         .end = reached > r->silver_position ? reached : 0,
