@@ -41,8 +41,10 @@ demo: ## set up everything, build, and run the demo
 	@$(MAKE) --no-print-directory all
 	@build/millrace demo
 
-torture: all ## kill the program at every point and compare afterwards
+torture: all ## kill at every point, refuse every write, a transaction of 2 GB; compare afterwards
 	@.venv/bin/pytest -q tests/e2e -k kill $(PYTEST_FLAGS)
+	@MILLRACE_WRITES=$${MILLRACE_WRITES:-all} .venv/bin/pytest -q tests/e2e/test_writes.py $(PYTEST_FLAGS)
+	@MILLRACE_LARGE_ROWS=$${MILLRACE_LARGE_ROWS:-2000000} .venv/bin/pytest -q tests/e2e/test_large.py $(PYTEST_FLAGS)
 
 bench: all ## measure throughput and latency
 	@if [ -x bench/run ]; then bench/run; else echo "bench/run is missing" >&2; exit 1; fi
