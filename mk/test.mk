@@ -47,8 +47,10 @@ demo: ## set up everything, build, and run the demo
 
 # The seed is printed first. The tests end by themselves after MILLRACE_KILL_SECONDS (three hours): a kill
 # from outside would leave their servers behind.
-torture: all ## kill the program at every point, MILLRACE_KILLS times, and compare afterwards
+torture: all ## kill at every point, refuse every write, a transaction of 2 GB; compare afterwards
 	@MILLRACE_KILLS=$${MILLRACE_KILLS:-500} .venv/bin/pytest -q -s tests/e2e -k kill $(PYTEST_FLAGS)
+	@MILLRACE_WRITES=$${MILLRACE_WRITES:-all} .venv/bin/pytest -q tests/e2e/test_writes.py $(PYTEST_FLAGS)
+	@MILLRACE_LARGE_ROWS=$${MILLRACE_LARGE_ROWS:-2000000} .venv/bin/pytest -q tests/e2e/test_large.py $(PYTEST_FLAGS)
 
 bench: all ## measure throughput and latency
 	@if [ -x bench/run ]; then bench/run; else echo "bench/run is missing" >&2; exit 1; fi

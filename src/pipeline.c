@@ -24,7 +24,7 @@
 #include <errno.h>
 #include <signal.h>
 
-enum { PAUSE_LEAST_US = 100000, PAUSE_MOST_US = 10000000, DRAIN_US = 10000000 };
+enum { PAUSE_LEAST_US = 100000, PAUSE_MOST_US = 10000000, DRAIN_US = 10000000, TRIM_US = 10000000 };
 
 struct runner {
     struct pipeline *pipeline;
@@ -45,7 +45,7 @@ struct pipeline {
     pthread_mutex_t lock; /* protects failure */
     struct error failure;
     bool engine_open, flow_open, new_epoch;
-    int64_t drain_until_us;
+    int64_t drain_until_us, trimmed_us;
 };
 
 static const struct stage_ops *const all_ops[STAGE_COUNT] = {&capture_ops, &bronze_ops, &refine_ops, &warehouse_ops};
@@ -118,6 +118,7 @@ static void *run_stage(void *arg)
     struct flow *flow = &r->pipeline->flow;
     void *self = NULL;
     int64_t pause_us = 0;
+    bool failing = false;
     for (;;) {
         struct error err = {0};
         enum progress progress = PROGRESS_IDLE;
@@ -129,6 +130,8 @@ static void *run_stage(void *arg)
             if (!ok) self = NULL;
             else atomic_store(&r->opened, true);
         }
+        if (ok && failing) stage_recovered(&flow->status[r->index]);
+        failing = !ok;
         if (ok && progress == PROGRESS_SOME) pause_us = 0;
         if (!ok && self && r->index == STAGE_CAPTURE) { /* the connection is gone */
             r->ops->close(self);
@@ -189,13 +192,26 @@ static void block_signals(void)
     signal(SIGPIPE, SIG_IGN);
 }
 
-static bool open_base(struct pipeline *p, const struct config *config, struct error *err)
+/* The warehouse is derived, so a folder that the engine does not start on (a file cut short by a full disk or a
+ * power cut) is removed: its stage loads everything again. */
+static bool open_engine(const struct config *config, struct error *err)
 {
     char *storage = mem_format("%s/warehouse", config->home);
-    bool ok = home_open(&p->home, config->home, true, err) && wake_init(&p->failed_wake, err);
-    if (ok) ok = p->engine_open = engine_open(config->library, config->home, storage, config->engine_memory_bytes, err);
-    if (ok) ok = p->flow_open = flow_init(&p->flow, config, err);
+    bool ok = engine_open(config->library, config->home, storage, config->engine_memory_bytes, err);
+    if (!ok && err->kind == ERROR_DATA) {
+        log_error("warehouse", "its folder is damaged and is made again from gold", err);
+        ok = file_remove_tree(storage, err) &&
+             engine_open(config->library, config->home, storage, config->engine_memory_bytes, err);
+    }
     mem_free(storage);
+    return ok;
+}
+
+static bool open_base(struct pipeline *p, const struct config *config, struct error *err)
+{
+    bool ok = home_open(&p->home, config->home, true, err) && wake_init(&p->failed_wake, err);
+    if (ok) ok = p->engine_open = open_engine(config, err);
+    if (ok) ok = p->flow_open = flow_init(&p->flow, config, err);
     return ok;
 }
 
@@ -220,6 +236,16 @@ static void drop_epoch_marker(struct pipeline *p)
     struct error ignored;
     p->new_epoch = !file_remove_tree(marker, &ignored);
     mem_free(marker);
+}
+
+/* Statements and batches come in bursts; what they used is given back between them. */
+static void trim(struct pipeline *p)
+{
+    int64_t now_us = clock_mono_us();
+    if (p->trimmed_us && now_us - p->trimmed_us < TRIM_US) return;
+    p->trimmed_us = now_us;
+    engine_trim();
+    mem_trim();
 }
 
 static bool start_stages(struct pipeline *p, struct error *err)
@@ -274,6 +300,7 @@ bool pipeline_wait(struct pipeline *p, int64_t timeout_us, bool *stop, struct er
             return true;
         }
         drop_epoch_marker(p);
+        trim(p);
         int64_t left_us = timeout_us < 0 ? 100000 : until_us - clock_mono_us();
         if (left_us <= 0) return true;
         if (wake_wait(&p->failed_wake, left_us < 100000 ? left_us : 100000)) {

@@ -45,7 +45,7 @@ const struct option config_options[] = {
     INT(flush_ms, "200", 0, HOUR_MS, "Bronze commits this long after the last commit, at once when idle, sooner when gold waits for it"),
     SIZE(flush_bytes, "8MB", 64 * KB, 4 * GB, "Bronze commits when this much is waiting"),
     INT(idle_commit_ms, "10000", 100, HOUR_MS, "A quiet source's position is committed this often"),
-    SIZE(refine_bytes, "32MB", 64 * KB, 4 * GB, "Bronze bytes that refine takes in one range or slice"),
+    SIZE(refine_bytes, "16MB", 64 * KB, 4 * GB, "Bytes of rows that refine takes in one range or slice"),
     INT(checkpoint_commits, "100", 1, 1000000, "Commits between two checkpoints of a Delta log"),
     INT(live_files_max, "64", 2, 100000, "Files of one table before they are compacted"),
     INT(log_retention_s, "3600", 0, 100 * YEAR_S, "Age at which Delta log entries are removed"),

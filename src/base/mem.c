@@ -1,8 +1,11 @@
 #include "base/mem.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+enum { ARENAS = 4, LARGE_BYTES = 1 << 20 };
 
 static void *checked(void *p)
 {
@@ -33,6 +36,20 @@ void *mem_resize(void *old, size_t count, size_t each)
 void mem_free(void *p)
 {
     free(p);
+}
+
+/* Arenas keep what was freed in them, one for each thread, and the threshold for mappings grows with every large
+ * block that is freed: a batch of megabytes would stay resident for good. */
+void mem_tune(void)
+{
+    mallopt(M_ARENA_MAX, ARENAS);
+    mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
+    mallopt(M_TRIM_THRESHOLD, LARGE_BYTES);
+}
+
+void mem_trim(void)
+{
+    malloc_trim(LARGE_BYTES);
 }
 
 char *mem_text(const char *text)

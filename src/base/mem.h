@@ -36,6 +36,11 @@ char *mem_text(const char *text);                      /* a copy; NULL gives NUL
 char *mem_textn(const char *data, size_t len);         /* a NUL-terminated copy */
 char *mem_format(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/* Before the first thread: keeps what is freed from staying resident. */
+void mem_tune(void);
+/* Gives freed memory back to the system. */
+void mem_trim(void);
+
 /* Grows `array` so that index `count` can be written: doubles `*cap`. */
 #define MEM_GROW(array, count, cap)                                          \
     do {                                                                     \

@@ -27,9 +27,10 @@ static void print_status(const json_t *s)
     const json_t *stages = json_object_get(s, "stages");
     for (size_t i = 0; i < json_array_size(stages); i++) {
         const json_t *stage = json_array_get(stages, i);
+        const char *wrong = text_of(stage, "last_error");
+        bool failing = json_is_true(json_object_get(stage, "failing"));
         printf("  %-10s %-40s %12lld rows%s%s\n", text_of(stage, "name"), text_of(stage, "state"),
-               number_of(stage, "rows"), text_of(stage, "last_error")[0] ? "  last error: " : "",
-               text_of(stage, "last_error"));
+               number_of(stage, "rows"), !*wrong ? "" : failing ? "  failing: " : "  last error, over: ", wrong);
     }
     size_t bad = json_array_size(json_object_get(s, "quarantine"));
     if (bad) printf("\n%zu row%s in quarantine: millrace quarantine list\n", bad, bad == 1 ? "" : "s");

@@ -125,7 +125,7 @@ static bool boot(int64_t memory_bytes_max, struct error *err)
     chdb.set_signal_handlers_enabled(0);
     root = chdb.connect((int)a.count, a.items);
     arguments_free(&a);
-    return root || error_set(err, ERROR_CONFIG, "the SQL engine does not start on %s",
+    return root || error_set(err, ERROR_DATA, "the SQL engine does not start on %s; its reason stands above",
                              storage_argument + strlen("--path="));
 }
 
@@ -168,6 +168,18 @@ void engine_close(void)
     }
     mem_free(storage_argument);
     storage_argument = NULL;
+    pthread_mutex_unlock(&lock);
+}
+
+void engine_trim(void)
+{
+    static const char purge[] = "SYSTEM JEMALLOC PURGE";
+    pthread_mutex_lock(&lock);
+    if (root) {
+        struct chdb_result *r = chdb.query_n(*root, purge, sizeof purge - 1, "TSV", 3);
+        if (r) chdb.destroy_query_result(r);
+        engine_drop_pages();
+    }
     pthread_mutex_unlock(&lock);
 }
 

@@ -29,12 +29,15 @@ struct engine_result {
 };
 
 /* library may be empty: MILLRACE_LIBCHDB, beside the program, ./node_modules and the system's paths
- * are tried. storage is the folder of the embedded warehouse. */
+ * are tried. storage is the folder of the embedded warehouse. DATA when the engine does not start on what is in
+ * it: then it may be opened again. */
 bool engine_open(const char *library, const char *home, const char *storage, int64_t memory_bytes_max,
                  struct error *err) MUST_CHECK;
 /* Closes what is left and joins all engine threads; no engine_open afterwards in this process. */
 void engine_close(void);
 const char *engine_version(void);
+/* Gives back memory that nobody uses at the moment; some milliseconds. */
+void engine_trim(void);
 
 /* settings: NULL-terminated "name=value" texts, or NULL. */
 bool engine_connect(struct engine_conn **out, const char *const *settings, struct error *err) MUST_CHECK;

@@ -57,6 +57,16 @@ static bool among(int code, const int *codes, size_t count)
     return false;
 }
 
+/* What the disk or the system's limits refuse stands in many codes (CANNOT_OPEN_FILE, STD_EXCEPTION, ...). */
+static bool is_system(const char *message)
+{
+    static const char *const causes[] = {"No space left on device", "Input/output error", "Disk quota exceeded",
+                                         "Too many open files"};
+    for (size_t i = 0; i < sizeof causes / sizeof *causes; i++)
+        if (strstr(message, causes[i])) return true;
+    return false;
+}
+
 #define AMONG(code, codes) among((code), (codes), sizeof(codes) / sizeof *(codes))
 
 int engine_error_code(const struct error *err)
@@ -123,8 +133,9 @@ bool engine_failed(struct error *err, const char *message, bool inserting)
 {
     put_message(err, message);
     int code = engine_error_code(err);
-    if (!inserting && damaged_file(err, message, code)) return false;
-    err->kind = AMONG(code, retry_codes)                 ? ERROR_RETRY
+    bool retry = AMONG(code, retry_codes) || is_system(message);
+    if (!retry && !inserting && damaged_file(err, message, code)) return false;
+    err->kind = retry                                  ? ERROR_RETRY
                 : inserting && AMONG(code, data_codes) ? ERROR_DATA
                                                        : ERROR_CONFIG;
     return false;

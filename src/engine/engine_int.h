@@ -24,6 +24,8 @@ void bound_free(struct bound *b);
  * held, its memory and its place among the processes, until the connection's next statement. */
 void engine_settle(struct engine_conn *conn);
 
+void engine_drop_pages(void);
+
 /* Sets err from the engine's message; `inserting` makes faults of the data DATA. Always false. */
 bool engine_failed(struct error *err, const char *message, bool inserting);
 

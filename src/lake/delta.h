@@ -26,7 +26,7 @@ struct delta_file {                            /* one live file; strings owned b
     char *path;                                /* as in the log: URI-encoded, relative to the table */
     char *partition;                           /* value of the partition column; NULL when none or null */
     char *stats;                               /* JSON text or NULL */
-    char *tags;                                /* JSON object text or NULL; only other writers set it */
+    char *tags;                                /* JSON object text or NULL */
     int64_t size_bytes, modification_ms, rows; /* rows: physical, -1 unknown */
     struct delta_dv dv;
     int64_t added_version; /* commit that brought this state of the file */

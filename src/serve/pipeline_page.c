@@ -89,7 +89,8 @@ static void put_stage(struct flow *flow, int i, struct buf *json)
     buf_put_json(json, slice_of(s->state));
     buf_put_text(json, ",\"last_error\":");
     buf_put_json(json, slice_of(s->last_error));
-    buf_printf(json, ",\"last_error_us\":%lld", (long long)s->last_error_us);
+    buf_printf(json, ",\"last_error_us\":%lld,\"failing\":%s", (long long)s->last_error_us,
+               s->failing ? "true" : "false");
     pthread_mutex_unlock(&s->lock);
     buf_printf(json, ",\"rows\":%lld,\"batches\":%lld,\"busy_us\":%lld,\"last_commit_us\":%lld,\"restarts\":%lld,\"lag_us\":%lld}",
                (long long)atomic_load(&s->rows), (long long)atomic_load(&s->batches), (long long)atomic_load(&s->busy_us),

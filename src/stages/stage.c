@@ -28,6 +28,14 @@ void stage_failed(struct stage_status *s, const struct error *err)
     snprintf(s->last_error, sizeof s->last_error, "%.*s", (int)sizeof s->last_error - 1, err->text);
     s->last_error_us = clock_wall_us();
     s->last_error_kind = err->kind;
+    s->failing = true;
+    pthread_mutex_unlock(&s->lock);
+}
+
+void stage_recovered(struct stage_status *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->failing = false;
     pthread_mutex_unlock(&s->lock);
 }
 

@@ -34,17 +34,21 @@ struct stage_status {
     char last_error[512];
     int64_t last_error_us;      /* wall time; 0: none since start */
     enum error_kind last_error_kind;
+    bool failing;               /* nothing has succeeded since last_error */
     _Atomic int64_t rows, batches, busy_us, last_commit_us, restarts, lag_us;
 };
 
 void stage_state(struct stage_status *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void stage_failed(struct stage_status *s, const struct error *err);
+void stage_recovered(struct stage_status *s);
 
 enum { STAGE_CAPTURE, STAGE_BRONZE, STAGE_REFINE, STAGE_WAREHOUSE, STAGE_COUNT };
 
 /* The Delta table of all changes, and the app id of its position (an LSN). */
 #define BRONZE_TABLE "bronze/changes"
 #define BRONZE_APP_ID "millrace.bronze"
+/* The tag of its files that tells how many bytes their rows have outside of Parquet. */
+#define BRONZE_BYTES_TAG "millrace.rowBytes"
 /* The Delta table with one row for each range that refine has brought to gold. */
 #define BATCHES_TABLE "gold/batches"
 

@@ -4,6 +4,12 @@
  *    take at most WRITE_BUFFERS_BYTES beside it; open files are few.
  * 2. A batch applies whole or not at all, also over kill -9: the log is written, but never synced.
  * 3. A damaged store is not repaired: it is derived from the lake and can be deleted.
+ * 4. A full disk is met before RocksDB meets it: with less than RESERVE_BYTES left nothing is written, and the
+ *    caller tries again. RocksDB's own way back from a write that failed for want of room is not taken: builds
+ *    with assertions (Debian's) abort on it.
+ * 5. Once RocksDB has refused a write (of its background work too, which shows with the next one), it refuses all
+ *    that follow, whatever the disk does: the process ends, and opening the store again mends it. It is not
+ *    closed then: that would touch the file that failed once more, and builds with assertions abort.
  *
  * Values are copied out; no pinned block outlives a call. */
 #include "state/state.h"
@@ -11,7 +17,9 @@
 #include "base/file.h"
 
 #include <rocksdb/c.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 enum {
@@ -24,6 +32,7 @@ enum {
     LOG_LEVEL_WARN = 2,
     BLOB_BYTES_LEAST = 32 << 10,
     GET_MANY_KEYS = 512, /* keys in one call of RocksDB */
+    RESERVE_BYTES = 64 << 20, /* for the log and for what waits in memory */
 };
 
 struct state {
@@ -33,6 +42,7 @@ struct state {
     rocksdb_writeoptions_t *writing;
     rocksdb_readoptions_t *reading;
     char *path;
+    _Atomic bool refused; /* a write has failed for good */
 };
 
 struct state_snapshot {
@@ -154,7 +164,7 @@ bool state_open(struct state **out, const char *path, int64_t cache_bytes, struc
 
 void state_close(struct state *s)
 {
-    if (!s) return;
+    if (!s || atomic_load(&s->refused)) return;
     if (s->writing) rocksdb_writeoptions_destroy(s->writing);
     if (s->reading) rocksdb_readoptions_destroy(s->reading);
     if (s->family) rocksdb_column_family_handle_destroy(s->family);
@@ -266,11 +276,27 @@ struct state_batch *state_batch_from_bytes(struct slice bytes)
     return (struct state_batch *)rocksdb_writebatch_create_from(bytes.data, bytes.len);
 }
 
+static bool has_room(const struct state *s, size_t size_bytes, struct error *err)
+{
+    struct statvfs fs;
+    if (statvfs(s->path, &fs)) return error_errno(err, "cannot look at %s", s->path);
+    uint64_t left = (uint64_t)fs.f_bavail * fs.f_frsize;
+    return left >= RESERVE_BYTES + 2 * size_bytes ||
+           error_set(err, ERROR_RETRY, "No space left on device: %s has %llu MB, and %d MB are kept free", s->path,
+                     (unsigned long long)(left >> 20), RESERVE_BYTES >> 20);
+}
+
 bool state_write(struct state *s, struct state_batch *b, struct error *err)
 {
     char *message = NULL;
+    if (!has_room(s, state_batch_size(b), err)) return false;
     rocksdb_write(s->db, s->writing, inner(b), &message);
-    return message ? failed(s, message, err) : true;
+    if (!message) return true;
+    failed(s, message, err);
+    if (err->kind != ERROR_RETRY) return false;
+    err->kind = ERROR_FATAL;
+    atomic_store(&s->refused, true);
+    return error_wrap(err, "the state store takes no more writes; start again when the disk is well");
 }
 
 struct state_snapshot *state_snapshot_take(struct state *s)

@@ -25,6 +25,7 @@
 #include <stdio.h>
 
 enum { UPKEEP_US = 5000000, WAIT_US = 500000, LOOK_US = 5000, COMPACT_FILES = 128 };
+enum { KEPT_BYTES = 1 << 20 }; /* a larger buffer is not kept from flush to flush */
 
 static struct metric rows_total = METRIC_COUNTER("millrace_bronze_rows_total", "Changes made durable in bronze");
 static struct metric commits_total = METRIC_COUNTER("millrace_bronze_commits_total", "Commits of bronze");
@@ -153,7 +154,20 @@ static void keep_rows(struct bronze *b, struct gathered *g, struct buf *kept)
         *kept = g->rows;
         g->rows = (struct buf){0};
     }
+    if (g->rows.cap > KEPT_BYTES) buf_free(&g->rows);
     buf_clear(&g->rows);
+}
+
+static bool write_file(struct bronze *b, struct gathered *g, struct error *err)
+{
+    MEM_GROW(b->files, b->file_count, b->file_cap);
+    MEM_GROW(b->kept, b->file_count, b->kept_cap);
+    struct delta_file *file = &b->files[b->file_count];
+    if (!delta_write_file(b->table, b->conn, buf_slice(&g->rows), g->count, g->table, file, err))
+        return error_wrap(err, "bronze: %s", g->table);
+    file->tags = mem_format("{\"" BRONZE_BYTES_TAG "\":\"%zu\"}", g->rows.len);
+    keep_rows(b, g, &b->kept[b->file_count++]);
+    return true;
 }
 
 static bool write_files(struct bronze *b, struct error *err)
@@ -162,12 +176,7 @@ static bool write_files(struct bronze *b, struct error *err)
         struct gathered *g = &b->tables[i];
         if (g->count == 0) continue;
         if (!buf_ok(&g->rows)) return error_set(err, ERROR_FATAL, "more than 2 GB of %s in one flush", g->table);
-        MEM_GROW(b->files, b->file_count, b->file_cap);
-        MEM_GROW(b->kept, b->file_count, b->kept_cap);
-        if (!delta_write_file(b->table, b->conn, buf_slice(&g->rows), g->count, g->table,
-                              &b->files[b->file_count], err))
-            return error_wrap(err, "bronze: %s", g->table);
-        keep_rows(b, g, &b->kept[b->file_count++]);
+        if (!write_file(b, g, err)) return false;
         g->count = 0;
     }
     b->size_bytes = 0;

@@ -11,6 +11,17 @@
 #include <stdlib.h>
 
 enum { SLICE_MAX = 0xFFFF, FILES_MAX = 512 }; /* their paths stand in one statement */
+enum { PARQUET_RATIO = 4 };                   /* of a file that does not tell */
+
+/* Bytes of a file's rows once they are read. */
+static int64_t row_bytes(const struct delta_file *file)
+{
+    json_t *tags = file->tags ? json_loads(file->tags, 0, NULL) : NULL;
+    const char *text = json_string_value(json_object_get(tags, BRONZE_BYTES_TAG));
+    int64_t bytes = text ? strtoll(text, NULL, 10) : 0;
+    json_decref(tags);
+    return bytes > 0 ? bytes : PARQUET_RATIO * file->size_bytes;
+}
 
 static void take_file(struct range *r, const struct delta_file *file)
 {
@@ -50,7 +61,7 @@ static bool take_version(struct walk *w, const struct delta_history_entry *entry
     struct range *r = w->range;
     int64_t size_bytes = 0, rows = 0;
     for (size_t i = slice; i < entry->added_count; i++) {
-        size_bytes += entry->added[i].size_bytes;
+        size_bytes += row_bytes(&entry->added[i]);
         rows += entry->added[i].rows;
     }
     bool whole = fits(w, size_bytes, rows);
@@ -60,9 +71,10 @@ static bool take_version(struct walk *w, const struct delta_history_entry *entry
     for (; i < entry->added_count; i++) {
         int64_t here = (entry->version << 16) | (int64_t)i;
         if (w->limits->end && here >= w->limits->end) break;
-        if (!fits(w, entry->added[i].size_bytes, entry->added[i].rows)) break;
+        int64_t bytes = row_bytes(&entry->added[i]);
+        if (!fits(w, bytes, entry->added[i].rows)) break;
         take_file(r, &entry->added[i]);
-        w->size_bytes += entry->added[i].size_bytes;
+        w->size_bytes += bytes;
     }
     r->version = entry->version;
     r->sliced = i < entry->added_count;

@@ -17,7 +17,7 @@ struct range {
 };
 
 struct range_limits {
-    int64_t size_bytes, rows;  /* stop before a version (or file) would pass these; one always fits */
+    int64_t size_bytes, rows;  /* of rows as they are read; stop before a version (or file) would pass these; one always fits */
     int64_t last_version;      /* do not go past this version */
     int64_t end;               /* do not pass this position; 0: none */
     bool whole;                /* reach `end` in this one range, whatever its size */

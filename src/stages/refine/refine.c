@@ -238,7 +238,7 @@ static bool plan(struct refine *r, struct range *range, struct error *err)
     int64_t reached = r->silver_position < r->position ? r->position : silver_position_most(r->silver);
     int64_t next = silver_position_next(r->silver, r->silver_position);
     struct range_limits limits = {
-        .size_bytes = r->flow->config->refine_bytes / 4, /* Parquet: about a quarter of the rows' bytes */
+        .size_bytes = r->flow->config->refine_bytes,
         .rows = RANGE_ROWS,
         .last_version = last_version(r),
         .end = reached <= r->silver_position          ? 0

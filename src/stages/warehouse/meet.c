@@ -5,7 +5,9 @@
  *   recorded <  last, refine is not ready                 -> wait (it may still complete that batch)
  *   recorded <  last, otherwise                           -> reload as of the last row of `batches`
  *   recorded >  last                                      -> another lake: reload
- *   no `batches`                                          -> nothing to show yet; forget what is there */
+ *   no `batches`                                          -> nothing to show yet; forget what is there
+ *
+ * Before all of that: tables with parts that the engine cannot read (must_reload) are loaded anew. */
 #include "stages/warehouse/stage_int.h"
 
 #include "base/log.h"
@@ -101,8 +103,9 @@ static bool decide(struct warehouse *w, struct warehouse_position *last, bool *r
     bool found = false, meets = false;
     *ready = true;
     if (w->must_reload) {
+        if (!reload(w, last, err)) return false;
         w->must_reload = false;
-        return reload(w, last, err);
+        return true;
     }
     if (last->position < 0) {
         *ready = false;

@@ -37,6 +37,23 @@ void warehouse_show(struct warehouse *w)
     atomic_store(&f->warehouse_position, w->at.position < 0 ? 0 : w->at.position);
 }
 
+/* Whether the engine has put a part aside that it could not read: a write that failed unseen, or a power cut.
+ * The position row's own table does not count: an older row makes the stage meet anew. */
+static bool look_for_damage(struct warehouse *w, struct error *err)
+{
+    static const char sql[] = "SELECT arrayStringConcat(arraySort(groupUniqArray(table)), ', ') FROM"
+                              " system.detached_parts WHERE database = currentDatabase()"
+                              " AND reason LIKE 'broken%' AND table NOT LIKE 'millrace%'";
+    struct buf tables = {0};
+    if (!w->target.ops->ask(w->target.self, sql, &tables, err)) return error_wrap(err, "warehouse: damaged parts");
+    char *names = buf_take(&tables);
+    names[strcspn(names, "\n")] = '\0';
+    w->must_reload = *names != '\0';
+    if (w->must_reload) log_warn("warehouse", "damaged parts, loading all tables anew", "tables=%s", names);
+    mem_free(names);
+    return true;
+}
+
 /* Tables of another definition are dropped: their rows come again from gold. */
 static bool open_tables(struct warehouse *w, struct error *err)
 {
@@ -68,7 +85,7 @@ static bool warehouse_open(struct flow *flow, void **self, struct error *err)
     w->status = &flow->status[STAGE_WAREHOUSE];
     stage_state(w->status, "opening the warehouse");
     if (!target_open_engine(&w->target, flow->lake, err) || !tables_load(&w->tables, err) ||
-        !open_tables(w, err)) {
+        !open_tables(w, err) || !look_for_damage(w, err)) {
         warehouse_close(w);
         return false;
     }
