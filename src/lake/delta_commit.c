@@ -140,6 +140,18 @@ static bool paths_unique(struct commit_files *l, const char *what, struct error 
     return true;
 }
 
+/* The adds stay in the order in which they were given: the log keeps it, and readers of an append-only
+ * table go by it. */
+static bool adds_unique(const struct delta_commit *c, struct error *err)
+{
+    struct commit_files sorted = {.count = c->adds.count};
+    sorted.items = mem_resize(NULL, sorted.count + 1, sizeof *sorted.items);
+    if (sorted.count) memcpy(sorted.items, c->adds.items, sorted.count * sizeof *sorted.items);
+    bool unique = paths_unique(&sorted, "adds", err);
+    mem_free(sorted.items);
+    return unique;
+}
+
 static const struct delta_file *find_sorted(const struct commit_files *l, const char *path)
 {
     struct commit_file key = {.file = {.path = (char *)path}};
@@ -181,7 +193,7 @@ static bool check(struct delta_commit *c, struct error *err)
     if (s->unwritable) return error_set(err, ERROR_CONFIG, "%s", s->unwritable);
     if (c->table->pinned) return error_set(err, ERROR_CONFIG, "the table is open at a past version");
     if (c->table->stale) return error_set(err, ERROR_RETRY, "the handle must be refreshed first");
-    return paths_unique(&c->adds, "adds", err) && paths_unique(&c->removes, "removes", err) &&
+    return adds_unique(c, err) && paths_unique(&c->removes, "removes", err) &&
            check_removes(c, err) && check_adds(c, err);
 }
 

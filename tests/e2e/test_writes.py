@@ -163,6 +163,7 @@ def test_a_full_disk_is_told_and_left_behind(millrace, disk, shop, folder):
     wait_for(lambda: "No space left" in failing(millrace) or "not enough space" in failing(millrace),
              what="the status")
     assert millrace.alive()
+    change(shop, SEED + 1)  # what comes meanwhile must not be taken together with what failed
     disk.free()
     millrace.caught_up()
     wait_for(lambda: not failing(millrace), what="the end of the error in the status")

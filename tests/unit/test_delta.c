@@ -461,6 +461,33 @@ static void test_removes_conflict_with_adds(void **state)
     delta_close(b);
 }
 
+/* The files of a large transaction are taken slice by slice, in the order of the log. */
+static void test_adds_keep_their_order(void **state)
+{
+    enum { FILES = 40 };
+    (void)state;
+    struct delta_table *t = open_plain();
+    struct delta_commit *c = delta_commit_begin(t, "WRITE");
+    char *paths[FILES];
+    for (int i = 0; i < FILES; i++) {
+        struct delta_file f = make_file(t, 1);
+        paths[i] = mem_text(f.path);
+        delta_commit_add(c, &f, true);
+        delta_file_free(&f);
+    }
+    int64_t version;
+    struct delta_history_entry entry;
+    unit_ok(delta_commit_finish(c, &version, &err));
+    unit_ok(delta_history(t, version, &entry, &err));
+    assert_int_equal(entry.added_count, FILES);
+    for (int i = 0; i < FILES; i++) {
+        assert_string_equal(entry.added[i].path, paths[i]);
+        mem_free(paths[i]);
+    }
+    delta_history_free(&entry);
+    delta_close(t);
+}
+
 static void test_compaction_passes_appends_only(void **state)
 {
     (void)state;
@@ -864,6 +891,7 @@ int main(void)
         TEST(test_appends_pass_each_other),
         TEST(test_same_input_conflicts),
         TEST(test_removes_conflict_with_adds),
+        TEST(test_adds_keep_their_order),
         TEST(test_compaction_passes_appends_only),
         TEST(test_read_all_is_exact),
         TEST(test_new_columns_elsewhere_conflict),

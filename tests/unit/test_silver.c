@@ -5,6 +5,8 @@
 #include "stages/refine/silver/raw.h"
 #include "stages/refine/silver/silver.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -768,6 +770,87 @@ static void a_bad_table_stops_no_other(void **state)
     world_end(&w);
 }
 
+/* ---- refused writes ---- */
+
+static const char *refused; /* a link to a path with this text fails as on a full disk */
+
+int link(const char *from, const char *to)
+{
+    if (refused && strstr(to, refused)) {
+        errno = ENOSPC;
+        return -1;
+    }
+    return linkat(AT_FDCWD, from, AT_FDCWD, to, 0);
+}
+
+static void apply_refused(struct world *w, const char *path, int64_t position)
+{
+    struct error err = {0};
+    refused = path;
+    assert_false(silver_apply(w->silver, buf_slice(&w->feed), position, &err));
+    assert_int_equal(err.kind, ERROR_RETRY);
+    refused = NULL;
+    apply_at(w, position); /* as the pipeline does after RETRY */
+}
+
+static void put_two_tables(struct world *w, unsigned lsn)
+{
+    char key[64], note[128], line[64];
+    snprintf(key, sizeof key, "{\"id\":%u}", lsn);
+    snprintf(note, sizeof note, "{\"id\":%u,\"note\":\"a\",\"amount\":null}", lsn);
+    snprintf(line, sizeof line, "{\"line\":\"x%u\"}", lsn);
+    put(w, (struct event){.table = "public.notes", .op = 'c', .lsn = lsn, .ordinal = 1, .key = key, .after = note});
+    put(w, (struct event){.table = "public.log", .op = 'c', .lsn = lsn, .ordinal = 2, .after = line});
+}
+
+/* One table's commit fails while the other, without key, is begun beside it: nothing of it is a repeat. */
+static void a_retry_keeps_rows_without_key(void **state)
+{
+    (void)state;
+    struct world w;
+    world_make(&w, "retry-rows");
+    put_notes_schema(&w);
+    put_schema(&w, "public.log", 1, 'f', "1/line:text");
+    put_two_tables(&w, 10);
+    apply(&w);
+    put_two_tables(&w, 20);
+    apply_refused(&w, "silver/notes/_delta_log", 2 << 16);
+    expect_notes(&w, "10,a,-\n20,a,-\n");
+    expect(&w, "log", "line", "x10\nx20\n");
+    world_end(&w);
+}
+
+static void a_retry_keeps_the_end_of_a_copy(void **state)
+{
+    (void)state;
+    struct world w;
+    world_make(&w, "retry-copy");
+    put_schema(&w, "public.first", 1, 'd', "1/id:integer:1");
+    put(&w, (struct event){
+                .table = "public.first", .op = 'c', .lsn = 10, .ordinal = 1, .key = "{\"id\":1}", .after = "{\"id\":1}"});
+    put_notes_schema(&w);
+    put(&w, NOTE('c', 10, 1, 1, "\"note\":\"ghost\",\"amount\":null"));
+    put(&w, NOTE('c', 10, 2, 2, "\"note\":\"stays\",\"amount\":null"));
+    apply(&w);
+    put_bracket(&w, 'B', "7", 1, 100);
+    apply(&w);
+    put(&w, (struct event){
+                .table = "public.first", .op = 'c', .lsn = 20, .ordinal = 1, .key = "{\"id\":2}", .after = "{\"id\":2}"});
+    put(&w, copied(NOTE('r', 0, 0, 2, "\"note\":\"stays\",\"amount\":null"), 1, 200));
+    put_bracket(&w, 'E', "7", 1, 200);
+    apply_refused(&w, "silver/first/_delta_log", 3 << 16);
+    expect_notes(&w, "2,stays,-\n");
+    world_end(&w);
+}
+
+/* ---- killed ---- */
+
+static void put_narrower(struct world *w)
+{
+    put_schema(w, "public.notes", 20, 'd', "1/id:integer:1;2/note:text;3/amount:numeric(4,2)");
+    put(w, NOTE('c', 20, 1, 2, "\"note\":\"new\",\"amount\":\"1.00\""));
+}
+
 /* The range that the child is killed in; the same when it is done again. */
 static void put_killed_range(struct world *w)
 {
@@ -793,7 +876,10 @@ static int child(const char *home)
         return 1;
     }
     world_open(&w);
-    put_killed_range(&w);
+    if (getenv("NARROWER"))
+        put_narrower(&w);
+    else
+        put_killed_range(&w);
     w.position = 1 << 16;
     apply(&w);
     return 0; /* not killed: the parent notices */
@@ -844,6 +930,31 @@ static void finishes_what_was_killed(void **state)
             world_shut(&w);
         }
         world_open(&w);
+        world_end(&w);
+    }
+}
+
+/* Rows that the new columns refuse reach quarantine, wherever the change of columns is cut off. */
+static void new_columns_killed(void **state)
+{
+    (void)state;
+    static const char *const points[] = {"delta.after_link:1", "delta.after_link:2", "keyed.prepared:1"};
+    for (size_t i = 0; i < sizeof points / sizeof *points; i++) {
+        struct world w;
+        char *name = mem_format("narrower%zu", i);
+        world_make(&w, name);
+        mem_free(name);
+        put_notes_schema(&w);
+        put(&w, NOTE('c', 10, 1, 1, "\"note\":\"first\",\"amount\":\"12345.00\""));
+        apply(&w);
+        world_shut(&w);
+        setenv("NARROWER", "1", 1);
+        run_killed(w.home, points[i]);
+        unsetenv("NARROWER");
+        world_open(&w);
+        put_narrower(&w);
+        apply_at(&w, 2 << 16);
+        expect_quarantine(&w, "notes,{id:1},amount '12345.00' does not fit decimal(4,2)\n");
         world_end(&w);
     }
 }
@@ -1165,6 +1276,9 @@ int main(int argc, char **argv)
     program = unit_program(argv[0]);
     root = unit_folder();
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_retry_keeps_rows_without_key),
+        cmocka_unit_test(a_retry_keeps_the_end_of_a_copy),
+        cmocka_unit_test(new_columns_killed),
         cmocka_unit_test(folds_in_order_and_drops_repeats),
         cmocka_unit_test(skips_what_stands_at_the_position),
         cmocka_unit_test(fills_unchanged_columns),

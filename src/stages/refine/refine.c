@@ -339,11 +339,14 @@ static bool take_range(struct refine *r, struct range *range, struct error *err)
     range_rows_free(&rows);
     if (!ok) return false;
     failpoint("refine.silver");
+    bool known = range->to <= r->position; /* `batches` has it already: only the state was behind */
+    if (!known) histogram_record(&silver_time, clock_mono_us() - start_us);
+    /* what fails from here on is planned again as this range, not as a longer one: the outbox has its blocks
+     * under this position */
+    if (!known && !range->sliced && !finish_range(r, range, err)) return false;
     r->silver_position = range->to;
     recent_drop(&r->flow->recent, range->sliced ? range->version - 1 : range->version);
-    if (range->to <= r->position) return true; /* `batches` has it already: only the state was behind */
-    histogram_record(&silver_time, clock_mono_us() - start_us);
-    if (!range->sliced && !finish_range(r, range, err)) return false;
+    if (known) return true;
     int64_t took_us = clock_mono_us() - start_us;
     histogram_record(&range_time, took_us);
     metric_add(&ranges_total, 1);

@@ -134,6 +134,7 @@ struct share {
     struct range_work w;
     struct crew_job job;
     bool begun, given, cleaned;
+    bool settled; /* committed or undone */
     struct error error; /* why it is not cleaned */
     int64_t folded_us, cleaned_us; /* spent */
 };
@@ -170,13 +171,20 @@ static bool leave_behind(struct silver *s, struct table *t, struct error *err)
     return ok;
 }
 
+/* Folding has moved what memory knows of the table: it is opened anew where it stood. */
+static void share_undo(struct share *p)
+{
+    silver_unload_table(p->table);
+    p->table->record = p->before;
+    p->table->schema = NULL;
+    p->settled = true;
+}
+
 /* After a failure of the table's own it is left behind; any other is the range's. */
 static bool share_failed(struct share *p, struct error *err)
 {
     struct silver *s = p->w.silver;
-    silver_unload_table(p->table);
-    p->table->record = p->before;
-    p->table->schema = NULL;
+    share_undo(p);
     error_wrap(err, "silver: %s", p->table->name);
     return leave_behind(s, p->table, err);
 }
@@ -184,6 +192,7 @@ static bool share_failed(struct share *p, struct error *err)
 static void share_drop(struct share *p)
 {
     share_wait(p);
+    if (p->begun && !p->settled) share_undo(p);
     if (p->begun) work_free(&p->w);
     p->begun = false;
 }
@@ -229,6 +238,7 @@ static bool share_end(struct share *p, int64_t position, struct error *err)
                   p->table->name, p->w.version_count, (long long)p->folded_us, (long long)p->cleaned_us,
                   (long long)settled_us, (long long)(clock_mono_us() - start_us - settled_us));
     settled_free(&settled);
+    p->settled = ok;
     ok = ok || share_failed(p, err);
     share_drop(p);
     return ok;

@@ -225,8 +225,9 @@ static bool evolve_current(struct silver *s, struct table *t, struct error *err)
     log_info("refine", columns ? "new columns" : "new model", "table=%s rows=%lld", t->name,
              (long long)keyed_row_count(t->current));
     struct judge j = {.silver = s, .table = t, .flags = state_batch_new()};
-    bool ok = judge_all(&j, err) && (columns ? replace_current(&j, err) : merge_current(&j, err)) &&
-              judge_commit(&j, err);
+    /* quarantine first: once the columns are the new ones, nobody judges these rows again */
+    bool ok = judge_all(&j, err) && judge_commit(&j, err) &&
+              (columns ? replace_current(&j, err) : merge_current(&j, err));
     judge_free(&j);
     return ok || error_wrap(err, "silver/%s: new columns", t->name);
 }
