@@ -70,7 +70,7 @@ bool error_advise(struct error *err, const char *advice)
 {
     if (!*advice || strstr(err->text, advice)) return false;
     size_t used = strnlen(err->text, sizeof err->text - 1), len = strlen(advice) + 3;
-    if (used + len > sizeof err->text) used = sizeof err->text - len; /* what to do matters more than the end */
+    if (used + len > sizeof err->text) used = sizeof err->text - len; /* it matters more than the end */
     snprintf(err->text + used, sizeof err->text - used, "; %s", advice);
     return false;
 }

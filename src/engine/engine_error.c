@@ -121,8 +121,8 @@ static bool damaged_file(struct error *err, const char *message, int code)
     char *name = mem_textn(path.data, path.len);
     const char *advice = home_repair(name);
     if (*advice) {
-        error_set(err, ERROR_DATA, "%s cannot be read: %.*s (Code: %d)", name, (int)(what.len < 300 ? what.len : 300),
-                  what.data, code);
+        error_set(err, ERROR_DATA, "%s cannot be read: %.*s (Code: %d)", name,
+                  (int)(what.len < 300 ? what.len : 300), what.data, code);
         error_advise(err, advice);
     }
     mem_free(name);

@@ -156,7 +156,7 @@ static bool seed(struct delta_table *t, struct checkpoint_found from, struct del
     return true;
 }
 
-/* From the newest checkpoint that can be read. *damaged: the oldest that cannot, with its error; -1: none. */
+/* From the newest checkpoint that can be read. *damaged: the oldest that cannot (err says why), -1: none. */
 static bool seed_from_newest(struct delta_table *t, const struct store_listing *names, int64_t last,
                              struct delta_snapshot *s, struct checkpoint_found *damaged, struct error *err)
 {

@@ -174,7 +174,8 @@ static void explain_refusal(const char *user, struct error *err)
     for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
         if (!strstr(err->text, refusals[i].text)) continue;
         const char *advice = refusals[i].advice, *place = strstr(advice, "%s");
-        char *whole = place ? mem_format("%.*s%s%s", (int)(place - advice), advice, user ? user : "...", place + 2)
+        if (!user) user = "...";
+        char *whole = place ? mem_format("%.*s%s%s", (int)(place - advice), advice, user, place + 2)
                             : mem_text(advice);
         err->kind = ERROR_CONFIG;
         error_advise(err, whole);

@@ -62,7 +62,7 @@ static bool open_state(struct flow *f, struct error *err)
     int64_t cache_bytes = f->config->state_cache_bytes;
     bool ok = state_open(&f->state, path, cache_bytes, err);
     if (!ok && err->kind == ERROR_DATA) {
-        log_error("state", "removed, to be built again from the lake", err);
+        log_error("state", "damaged, built again from the lake", err);
         ok = file_remove_tree(path, err) && state_open(&f->state, path, cache_bytes, err);
     }
     mem_free(path);

@@ -131,11 +131,11 @@ def test_damaged_state_is_built_again(filled, shop):
     """Nobody has to do anything: what was not readable is made from the lake."""
     def hurt(name, how):
         how(sorted(filled.path("state").glob(name))[-1])
-    for name, how in (("*.log", cut), ("CURRENT", cut), ("MANIFEST-*", remove)):
+    for name, how in (("*.log", cut), ("*.sst", cut), ("CURRENT", cut)):
         hurt(name, how)
         filled.start()
         filled.caught_up()
         filled.stop()
-    hurt("*.sst", cut)
+    hurt("MANIFEST-*", remove)
     proves(filled, shop)
     assert "built again from the lake" in filled.tail(100000)

@@ -163,8 +163,8 @@ static bool tell_left_out(struct pg *pg, const struct config *config, struct err
     const char *names = rows.count ? pg_text(&rows, 0, 0) : NULL;
     if (names)
         log_warn("capture", "tables without key are not published",
-                 "tables=%.300s: add a primary key or run ALTER TABLE ... REPLICA IDENTITY FULL, then ALTER "
-                 "PUBLICATION \"%s\" ADD TABLE ...",
+                 "tables=%.300s: add a primary key or run ALTER TABLE ... REPLICA IDENTITY FULL, then "
+                 "ALTER PUBLICATION \"%s\" ADD TABLE ...",
                  names, config->publication);
     pg_rows_free(&rows);
     return true;

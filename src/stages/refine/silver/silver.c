@@ -107,7 +107,7 @@ static bool look_for_lost(struct silver *s, struct error *err)
         if (d->d_name[0] != '.' && !known_folder(s, d->d_name)) ok = look_at(s, d->d_name, err);
     if (dir) closedir(dir);
     if (s->state_lost)
-        log_warn("refine", "the state knows less than the lake, it is built again", "lake=%s",
+        log_warn("refine", "state is lost, built again", "lake=%s",
                  s->flow->lake);
     return ok;
 }

@@ -51,8 +51,8 @@ bool silver_copying(const struct silver *s);
  * Ranges that are done again must end at the last row of `batches` and at most, as the first time. */
 int64_t silver_position_least(struct silver *s);
 int64_t silver_position_most(const struct silver *s);
-/* The lowest position above `after` at which a table of the lake, current or history, stands; -1: none. A range
- * that is done again must not pass it: what the table holds below would be appended to its history twice. */
+/* The lowest position above `after` at which a table of the lake, current or history, stands; -1: none. A
+ * range that is done again must not pass it: its history would be appended twice. */
 int64_t silver_position_next(const struct silver *s, int64_t after);
 /* {"orders":12,"orders_history":9,...} */
 void silver_versions(const struct silver *s, struct buf *json);
