@@ -232,7 +232,8 @@ bool delta_checkpoint_write(struct delta_table *t, struct engine_conn *conn, str
     size_t rows = put_rows(&t->now, &lines);
     bool ok = (buf_ok(&lines) || error_set(err, ERROR_DATA, "the checkpoint is too large")) &&
               write_parquet(t, conn, temp, buf_slice(&lines), rows, err) &&
-              store_stat(t->store, temp, &info, err) && store_rename(t->store, temp, name, err);
+              store_stat(t->store, temp, &info, err) &&
+              delta_check_whole(t, temp, info.size_bytes, err) && store_rename(t->store, temp, name, err);
     if (ok) {
         failpoint("delta.checkpoint");
         t->now.checkpoint_version = t->now.version;

@@ -3,7 +3,8 @@
  *  1. Names are unique and never used again; on disk only [A-Za-z0-9=._/-], so that the path in the
  *     log is the name.
  *  2. Rows keep the order in which they are given: a vector's positions are the indexes of the rows.
- *  3. Nothing here is synced; what fails half-way is removed.
+ *  3. Nothing here is synced; what fails half-way is removed. The engine says nothing when its last write to a
+ *     file fails, so each file is looked at before it is named in a commit.
  *  4. What is written and not yet committed is noted in the handle: a long transaction's files may be
  *     older than vacuum's retention before they are committed. */
 #include "lake/delta_int.h"
@@ -67,12 +68,32 @@ void delta_note_in_flight(struct delta_table *t, const char *name)
     delta_texts_add(&t->in_flight, name);
 }
 
+/* magic, row groups, footer, u32 length of the footer, magic */
+bool delta_check_whole(struct delta_table *t, const char *name, int64_t size_bytes, struct error *err)
+{
+    static const char magic[] = "PAR1";
+    enum { MAGIC = 4, TAIL = 8 };
+    char head[MAGIC], tail[TAIL];
+    bool whole = false;
+    if (size_bytes >= MAGIC + TAIL) {
+        if (!store_read(t->store, name, 0, head, MAGIC, err) ||
+            !store_read(t->store, name, size_bytes - TAIL, tail, TAIL, err))
+            return false;
+        uint32_t footer;
+        memcpy(&footer, tail, sizeof footer);
+        whole = memcmp(head, magic, MAGIC) == 0 && memcmp(tail + TAIL - MAGIC, magic, MAGIC) == 0 &&
+                footer <= size_bytes - MAGIC - TAIL;
+    }
+    return whole || error_set(err, ERROR_RETRY, "%s was not written whole (%lld bytes): is the disk well?", name,
+                              (long long)size_bytes);
+}
+
 bool delta_finish_file(struct delta_table *t, const char *name, const char *partition,
                        const struct delta_stats *stats, struct delta_file *out, struct error *err)
 {
     struct store_entry info;
     struct buf text = {0};
-    if (!store_stat(t->store, name, &info, err)) return false;
+    if (!store_stat(t->store, name, &info, err) || !delta_check_whole(t, name, info.size_bytes, err)) return false;
     delta_stats_put(stats, t->now.deletion_vectors, &text);
     *out = (struct delta_file){
         .path = mem_text(name),

@@ -199,6 +199,8 @@ void delta_put_insert(const struct delta_table *t, const char *name, struct buf 
 bool delta_finish_file(struct delta_table *t, const char *name, const char *partition,
                        const struct delta_stats *stats, struct delta_file *out,
                        struct error *err) MUST_CHECK;
+/* Whether the engine has written a Parquet file to its end: it keeps silent when its last write fails. */
+bool delta_check_whole(struct delta_table *t, const char *name, int64_t size_bytes, struct error *err) MUST_CHECK;
 /* Notes a file as written and not yet committed: vacuum spares it however old it grows. */
 void delta_note_in_flight(struct delta_table *t, const char *name);
 /* Name below the table of the .bin that a vector of type u lies in; NULL for other types. */

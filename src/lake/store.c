@@ -119,6 +119,21 @@ bool store_stat(struct store *s, const char *name, struct store_entry *out, stru
     return ok;
 }
 
+bool store_read(struct store *s, const char *name, int64_t offset, void *at, size_t size, struct error *err)
+{
+    char *path = store_path(s, name);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool ok = fd >= 0 || error_errno(err, "cannot open %s", path);
+    if (ok) {
+        ssize_t n = pread(fd, at, size, offset);
+        ok = n == (ssize_t)size || (n < 0 ? error_errno(err, "cannot read %s", path)
+                                          : error_set(err, ERROR_DATA, "%s is cut short", path));
+        close(fd);
+    }
+    mem_free(path);
+    return ok;
+}
+
 bool store_make_folder(struct store *s, const char *name, struct error *err)
 {
     char *path = store_path(s, name);

@@ -35,6 +35,8 @@ char *store_path(const struct store *s, const char *name);
 bool store_get(struct store *s, const char *name, struct buf *out, bool *found,
                struct error *err) MUST_CHECK;
 bool store_exists(struct store *s, const char *name, bool *found, struct error *err) MUST_CHECK;
+/* Bytes [offset, offset + size) of an object into at; fails when it is shorter. */
+bool store_read(struct store *s, const char *name, int64_t offset, void *at, size_t size, struct error *err) MUST_CHECK;
 /* name is not set: the caller knows it. A missing object is DATA. */
 bool store_stat(struct store *s, const char *name, struct store_entry *out, struct error *err) MUST_CHECK;
 /* Makes the folder that a name lies in, for the engine to write there. */

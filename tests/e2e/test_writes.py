@@ -215,3 +215,19 @@ def test_a_state_store_that_fails_ends_the_run(millrace, disk, shop, length):
     assert millrace.process.returncode == 1, millrace.tail()
     assert "start again" in millrace.tail() and "Input/output error" in millrace.tail()
     exact(millrace)
+
+
+def test_a_file_of_bronze_is_never_committed_cut_short(millrace, disk, shop):
+    """The engine keeps silent when its last write to a Parquet file fails: what PostgreSQL is told must be there."""
+    disk.folder = f"{millrace.home}/lake/bronze/changes/public.orders/"
+    shoplib.load_sample(shop, orders=60)
+    disk.plan(kinds=WRITE)
+    millrace.start(env=disk.environment())
+    millrace.caught_up()
+    for _ in range(3):
+        disk.plan(first=1, until=2, kinds=WRITE)
+        shop.run("UPDATE orders SET order_purchase_timestamp = order_purchase_timestamp + interval '1 s'")
+        millrace.caught_up()
+        assert disk.get("failed") == 1
+    assert millrace.stop() == 0
+    exact(millrace)
