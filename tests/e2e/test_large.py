@@ -3,6 +3,7 @@ followed from PostgreSQL to silver. The program stays within MEMORY_MB, nothing 
 all of it does, and check is exact."""
 
 import os
+import re
 import threading
 import time
 
@@ -75,3 +76,25 @@ def test_a_transaction_larger_than_the_memory(millrace, shop):
           f"silver_s={done - in_bronze:.0f} check_s={time.monotonic() - done:.0f} mb={following} check_mb={checking}")
     assert seen <= {0, ROWS}
     assert following["VmRSS"] <= MEMORY_MB, f"{following} MB"
+
+
+def test_a_killed_large_transaction_goes_on_in_pieces(millrace, shop):
+    """What was taken of it before the kill is taken again range by range, not at once."""
+    with shop.connect() as connection:
+        connection.execute("CREATE TABLE large (id bigint PRIMARY KEY, part int NOT NULL, body text NOT NULL)")
+    small = {"MILLRACE_FLUSH_BYTES": "256KB", "MILLRACE_REFINE_BYTES": "512KB"}
+    millrace.start(env=small)
+    millrace.caught_up()
+    millrace.stop()
+    millrace.start(env={**small, "MILLRACE_FAIL": "silver.table:9"})
+    with shop.connect() as connection:
+        connection.execute(FILL, {"first": 1, "last": 6000})
+    wait_for(millrace.died, what="the kill")
+    size = millrace.log.stat().st_size
+    millrace.start(env={**small, "MILLRACE_LOG_LEVEL": "debug"})
+    millrace.caught_up()
+    millrace.command("check")
+    lines = [line for line in millrace.log.read_text(encoding="utf8")[size:].splitlines()
+             if " refine " in line and " batch " in line]
+    rows = [int(re.search(r" rows=(\d+)", line)[1]) for line in lines]
+    assert sum(rows) >= 6000 and max(rows) < 1500, rows

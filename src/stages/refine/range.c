@@ -49,7 +49,6 @@ struct walk {
 
 static bool fits(const struct walk *w, int64_t size_bytes, int64_t rows)
 {
-    if (w->limits->whole) return true;
     if (w->range->file_count == 0) return true;
     if (w->range->file_count >= FILES_MAX) return false;
     return w->size_bytes + size_bytes <= w->limits->size_bytes && w->range->rows + rows <= w->limits->rows;

@@ -7,7 +7,7 @@
 
 struct range {
     int64_t from, to;          /* positions; to ends a version unless `sliced` */
-    bool sliced;               /* ends inside a version: batches and gold wait for its end */
+    bool sliced;               /* ends inside a version, or before where it must end: batches and gold wait */
     int64_t version;           /* the last version that is touched */
     uint64_t end_lsn;          /* of the last whole version in the range */
     int64_t commit_us;         /* newest commit time in it */
@@ -20,7 +20,6 @@ struct range_limits {
     int64_t size_bytes, rows;  /* of rows as they are read; stop before a version (or file) would pass these; one always fits */
     int64_t last_version;      /* do not go past this version */
     int64_t end;               /* do not pass this position; 0: none */
-    bool whole;                /* reach `end` in this one range, whatever its size */
 };
 
 /* Plans the range after `from`; range->from == range->to when there is nothing. */

@@ -39,6 +39,7 @@ struct refine {
     struct silver *silver;
     struct gold *gold;
     int64_t position;         /* silver, gold and `batches` are complete below */
+    int64_t completed;        /* the outbox is whole below: behind position only after a failure in between */
     int64_t silver_position;  /* silver is complete below: further only inside a sliced version */
     uint64_t end_lsn;
     int64_t commit_us;
@@ -120,6 +121,7 @@ static bool complete_outbox(struct refine *r, struct error *err)
     bool ok = outbox_complete(r->flow->state, &batch, err);
     outbox_batch_free(&batch);
     if (!ok) return false;
+    r->completed = r->position;
     atomic_store(&r->flow->refined_position, r->position);
     wake_signal(&r->flow->warehouse_wake);
     return true;
@@ -244,10 +246,13 @@ static bool plan(struct refine *r, struct range *range, struct error *err)
         .end = reached <= r->silver_position          ? 0
                : next >= 0 && next < reached ? next
                                              : reached,
-        .whole = reached > r->silver_position && r->silver_position >= r->position,
     };
     if (!delta_refresh(r->bronze, err)) return error_wrap(err, "refine");
-    return range_plan(r->bronze, r->silver_position, &limits, range, err);
+    if (!range_plan(r->bronze, r->silver_position, &limits, range, err)) return false;
+    /* what a killed run had taken of a large transaction may be far more than a range: it comes in pieces, as it
+     * came then, and silver passes over what it has */
+    if (range->to < limits.end && r->silver_position >= r->position) range->sliced = true;
+    return true;
 }
 
 static bool write_batches_row(struct refine *r, const struct range *range, struct error *err)
@@ -403,6 +408,7 @@ static bool refine_step(void *self, enum progress *out, struct error *err)
     struct refine *r = self;
     *out = PROGRESS_IDLE;
     if (clock_mono_us() - r->last_upkeep_us > UPKEEP_US && !upkeep(r, err)) return error_wrap(err, "refine upkeep");
+    if (r->completed < r->position && !complete_outbox(r, err)) return error_wrap(err, "refine");
     char *request = queue_pop(&r->flow->replay_requests, 0);
     if (request) return replay(r, request, err);
     struct range range;
