@@ -26,6 +26,48 @@ static bool take_expected(void *arg, struct slice key, struct slice row, struct 
     return check_goes_on(e->run, err);
 }
 
+/* --- silver: a version of a row stands in the history once --- */
+
+static void take_doubled(void *arg, struct slice key, struct slice row)
+{
+    (void)row;
+    struct check_line *line = arg;
+    line->surplus++;
+    check_line_key(line, key);
+}
+
+static void put_doubled_sql(const struct delta_table *history, int64_t version, struct buf *sql)
+{
+    buf_put_text(sql, "SELECT CAST(_key AS String) FROM ");
+    delta_put_source(history, sql);
+    buf_printf(sql, " GROUP BY _key, _epoch, _lsn, _ordinal, _op HAVING count() > 1 SETTINGS max_threads = 2,"
+                    " max_bytes_before_external_group_by = 268435456, delta_lake_snapshot_version = %lld",
+               (long long)version);
+}
+
+/* The keys whose versions are there twice; on disk when the history is long. A line is told only then. */
+static bool check_doubled(struct check_run *run, const char *name, struct error *err)
+{
+    static struct column items[] = {{.name = "_key", .type = COLUMN_STRING}};
+    static const struct columns columns = {.items = items, .count = 1};
+    char *path = mem_format("silver/%s_history", name);
+    struct check_line line = {.layer = "silver", .table = strchr(path, '/') + 1};
+    struct delta_table *history;
+    struct buf sql = {0};
+    int64_t version = check_version_of(run->versions, path);
+    bool ok = version < 0 || delta_open(&history, run->flow->lake, path, err);
+    if (ok && version >= 0) {
+        line.rows = delta_row_count(history);
+        put_doubled_sql(history, version, &sql);
+        delta_close(history);
+        ok = check_read_rows(run, buf_text(&sql), &columns, NULL, take_doubled, &line, err);
+        if (ok && line.surplus) check_report(run, &line);
+    }
+    buf_free(&sql);
+    mem_free(path);
+    return ok;
+}
+
 /* --- silver: the raw rows at the point, cleaned again --- */
 
 static bool check_silver_table(struct check_run *run, const char *name, int64_t version, struct error *err)
@@ -44,7 +86,8 @@ static bool check_silver_table(struct check_run *run, const char *name, int64_t 
     compare_finish(c);
     columns_free(&columns);
     if (ok) check_report(run, &line);
-    return ok;
+    /* rows without key cannot be told apart */
+    return ok && (!has_current || check_doubled(run, name, err));
 }
 
 /* History and bronze have nothing to be compared with: their files must be there. */

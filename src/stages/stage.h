@@ -91,6 +91,7 @@ struct flow {
     _Atomic int64_t bronze_version; /* newest committed */
     _Atomic bool refine_hungry;     /* refine has, or soon has, nothing to do: bronze commits sooner */
     _Atomic int64_t refined_position;   /* silver and gold complete below (POSITION_AFTER) */
+    _Atomic int64_t needed_position;    /* what bronze holds from here on some table of silver still wants */
     _Atomic int64_t warehouse_position; /* the warehouse shows everything below */
     _Atomic uint64_t warehouse_lsn;     /* ... which is the source up to here */
     _Atomic int64_t warehouse_commit_us; /* newest source commit visible in the warehouse */

@@ -287,7 +287,9 @@ static bool upkeep(struct bronze *b, struct error *err)
     b->last_upkeep_us = clock_mono_us();
     if (b->open_transaction) return true; /* its files are not in the log yet */
     size_t merged = 0;
-    int64_t keep = POSITION_VERSION(atomic_load(&b->flow->refined_position));
+    /* and the version before, from whose files silver's state can be made again */
+    int64_t keep = POSITION_VERSION(atomic_load(&b->flow->needed_position)) - 1;
+    if (keep < 0) keep = 0;
     if (!delta_compact_append_only(b->table, b->conn, COMPACT_FILES, b->flow->config->compact_rows_max, &merged,
                                    err) ||
         !delta_upkeep(b->table, b->conn, keep, err))

@@ -208,18 +208,33 @@ static bool read_recent(struct recent *recent, const struct range *range, struct
 
 /* ---- rows from the files ---- */
 
+void range_put_rows(const struct delta_table *bronze, const struct range *range, struct buf *sql)
+{
+    for (size_t i = 0; i < range->file_count;) {
+        if (i) buf_put_text(sql, " UNION ALL ");
+        i += put_select(bronze, range, i, sql);
+    }
+}
+
+int64_t range_of_snapshot(const struct delta_table *bronze, struct range *range)
+{
+    int64_t bytes = 0;
+    *range = (struct range){.version = delta_version(bronze), .to = POSITION_AFTER(delta_version(bronze))};
+    for (size_t i = 0; i < delta_file_count(bronze); i++) {
+        take_file(range, delta_file_at(bronze, i));
+        bytes += row_bytes(delta_file_at(bronze, i));
+    }
+    if (range->file_count) qsort(range->files, range->file_count, sizeof *range->files, by_table);
+    return bytes;
+}
+
 static bool read_files(const struct delta_table *bronze, struct engine_conn *conn, const struct range *range,
                        struct engine_result *rows, struct error *err)
 {
     struct buf sql = {0};
     buf_put_text(&sql, "SELECT * FROM (");
-    for (size_t i = 0; i < range->file_count;) {
-        if (i) buf_put_text(&sql, " UNION ALL ");
-        i += put_select(bronze, range, i, &sql);
-    }
-    /* rows of a copy share lsn and ordinal; its brackets and its schema go around them */
-    buf_put_text(&sql, ") ORDER BY `table`, epoch, lsn, ordinal, transform(op, ['B', 'S', 'E'], [0, 1, 3], 2)"
-                       " SETTINGS max_threads=2");
+    range_put_rows(bronze, range, &sql);
+    buf_put_text(&sql, ")" RANGE_ORDER);
     bool ok = engine_query(conn, buf_text(&sql), "RowBinary", NULL, 0, rows, err);
     buf_free(&sql);
     if (ok && rows->result_rows != (uint64_t)range->rows) { /* a file that is not found gives no error */

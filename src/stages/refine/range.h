@@ -36,6 +36,13 @@ struct range_rows {
  * are there, else from the files. Its files are in order of tables afterwards. */
 bool range_read(const struct delta_table *bronze, struct recent *recent, struct engine_conn *conn,
                 struct range *range, struct range_rows *rows, struct error *err) MUST_CHECK;
+/* All files of the version that the handle stands at, in order of tables; returns the bytes of their rows. */
+int64_t range_of_snapshot(const struct delta_table *bronze, struct range *range);
+/* The SELECT of the rows of a range whose files are in order of tables, and the order they are wanted in:
+ * rows of a copy share lsn and ordinal; its brackets and its schema go around them. */
+#define RANGE_BRACKETS_FIRST "transform(op, ['B', 'S', 'E'], [0, 1, 3], 2)"
+#define RANGE_ORDER " ORDER BY `table`, epoch, lsn, ordinal, " RANGE_BRACKETS_FIRST " SETTINGS max_threads=2"
+void range_put_rows(const struct delta_table *bronze, const struct range *range, struct buf *sql);
 void range_rows_free(struct range_rows *rows);
 void range_free(struct range *range);
 

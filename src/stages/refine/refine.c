@@ -17,6 +17,7 @@
 #include "base/metrics.h"
 #include "lake/views.h"
 #include "stages/outbox.h"
+#include "stages/refine/base.h"
 #include "stages/refine/gold/gold.h"
 #include "stages/refine/range.h"
 #include "stages/refine/silver/silver.h"
@@ -38,6 +39,7 @@ struct refine {
     struct delta_table *bronze, *batches;
     struct silver *silver;
     struct gold *gold;
+    struct base *base;        /* under way; NULL: none */
     int64_t position;         /* silver, gold and `batches` are complete below */
     int64_t completed;        /* the outbox is whole below: behind position only after a failure in between */
     int64_t silver_position;  /* silver is complete below: further only inside a sliced version */
@@ -149,6 +151,15 @@ static void show_views(struct refine *r)
     r->shape = shape;
 }
 
+/* Bronze keeps its log from here. */
+static void publish_needed(struct refine *r)
+{
+    int64_t needed = r->silver_position < r->position ? r->silver_position : r->position;
+    int64_t waiting = silver_position_waiting(r->silver);
+    if (waiting >= 0 && waiting < needed) needed = waiting;
+    atomic_store(&r->flow->needed_position, needed);
+}
+
 static bool refine_open(struct flow *flow, void **self, struct error *err)
 {
     struct refine *r = mem_alloc(sizeof *r);
@@ -161,6 +172,8 @@ static bool refine_open(struct flow *flow, void **self, struct error *err)
     }
     int64_t least = silver_position_least(r->silver);
     r->silver_position = least >= 0 && least < r->position ? least : r->position;
+    silver_begin_at(r->silver, r->silver_position);
+    publish_needed(r);
     /* a run killed between `batches` and the outbox left the batch without its mark of completeness */
     if (r->position > 0 && !complete_outbox(r, err)) {
         refine_close(r);
@@ -206,6 +219,7 @@ static void refine_close(void *self)
 {
     struct refine *r = self;
     let_readers_go(r->flow);
+    base_close(r->base);
     if (r->silver) silver_close(r->silver);
     if (r->gold) gold_close(r->gold);
     if (r->bronze) delta_close(r->bronze);
@@ -368,6 +382,7 @@ static bool take_range(struct refine *r, struct range *range, struct error *err)
 static bool upkeep(struct refine *r, struct error *err)
 {
     r->last_upkeep_us = clock_mono_us();
+    publish_needed(r);
     return silver_upkeep(r->silver, err) && gold_upkeep(r->gold, err) &&
            delta_upkeep(r->batches, r->conn, delta_version(r->batches), err);
 }
@@ -403,6 +418,60 @@ static bool idle_step(struct refine *r, enum progress *out, struct error *err)
     return true;
 }
 
+/* ---- bronze's log does not reach back to its beginning */
+
+static bool begin_base(struct refine *r, bool *needed, struct error *err)
+{
+    const struct config *config = r->flow->config;
+    *needed = false;
+    if (POSITION_VERSION(r->silver_position) > 0) return true;
+    if (!base_needed(r->bronze, needed, err)) return false;
+    if (!*needed) return true;
+    if (!delta_refresh(r->bronze, err)) return false;
+    int64_t last = delta_version(r->bronze);
+    if (r->position && POSITION_VERSION(r->position) - 1 < last) last = POSITION_VERSION(r->position) - 1;
+    stage_state(r->status, "building the state again");
+    return silver_forget(r->silver, POSITION_AFTER(0), err) &&
+           base_open(&r->base, r->flow->lake, last, r->conn, config->refine_bytes, RANGE_ROWS, err);
+}
+
+static bool end_base(struct refine *r, struct error *err)
+{
+    const int64_t version = base_version(r->base);
+    const struct range range = {
+        .to = POSITION_AFTER(version), .version = version, .end_lsn = base_end_lsn(r->base)};
+    if (!silver_stand_at(r->silver, range.to, err)) return false;
+    if (range.to > r->position && !finish_range(r, &range, err)) return false;
+    r->silver_position = range.to;
+    return true;
+}
+
+static bool take_slice(struct refine *r, bool *end, struct error *err)
+{
+    struct engine_result rows;
+    int64_t slice;
+    if (!base_next(r->base, &rows, &slice, err)) return false;
+    *end = slice == 0;
+    if (*end) return end_base(r, err);
+    bool ok = silver_apply(r->silver, rows.data, slice, err);
+    engine_result_free(&rows);
+    return ok;
+}
+
+/* One slice; what fails lets the base begin anew. */
+static bool base_step(struct refine *r, bool *did, struct error *err)
+{
+    bool end = false;
+    *did = r->base;
+    if (!r->base && !begin_base(r, did, err)) return false;
+    if (!*did) return true;
+    bool ok = take_slice(r, &end, err);
+    if (ok && !end) return true;
+    base_close(r->base);
+    r->base = NULL;
+    return ok;
+}
+
 static bool refine_step(void *self, enum progress *out, struct error *err)
 {
     struct refine *r = self;
@@ -411,6 +480,13 @@ static bool refine_step(void *self, enum progress *out, struct error *err)
     if (r->completed < r->position && !complete_outbox(r, err)) return error_wrap(err, "refine");
     char *request = queue_pop(&r->flow->replay_requests, 0);
     if (request) return replay(r, request, err);
+    bool based;
+    if (!base_step(r, &based, err)) return false;
+    if (based) {
+        *out = PROGRESS_SOME;
+        atomic_store(&r->settled, false);
+        return true;
+    }
     struct range range;
     if (!plan(r, &range, err)) return false;
     bool ok = true;

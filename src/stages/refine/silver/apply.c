@@ -161,8 +161,10 @@ static bool leave_behind(struct silver *s, struct table *t, struct error *err)
 {
     if (err->kind != ERROR_DATA && err->kind != ERROR_CONFIG) return false;
     log_error("refine", "table left behind", err);
+    bool waited = t->record.behind;
     t->failed = true;
     t->record.behind = true;
+    if (t->record.position < s->from && !waited) t->record.position = s->from; /* nothing of it in between */
     metric_add(&tables_behind, 1);
     struct state_batch *batch = state_batch_new();
     table_put_record(t, batch);
@@ -380,6 +382,7 @@ bool silver_apply(struct silver *s, struct slice rows, int64_t position, struct 
         struct share *shares = mem_alloc((all.count + 1) * sizeof *shares);
         ok = apply_groups(s, &all, shares, position, err) && save_open_copy(s, &all, err);
         mem_free(shares);
+        if (ok && position > s->from) s->from = position;
     }
     groups_free(&all);
     return ok;

@@ -186,6 +186,23 @@ bool silver_copying(const struct silver *s)
     return s->open_copy != 0;
 }
 
+void silver_begin_at(struct silver *s, int64_t position)
+{
+    s->from = position;
+}
+
+int64_t silver_position_waiting(const struct silver *s)
+{
+    int64_t least = -1;
+    size_t at = 0;
+    void *value;
+    while (map_next(&s->tables, &at, NULL, &value)) {
+        const struct table_record *r = &((const struct table *)value)->record;
+        if (r->behind && (least < 0 || r->position < least)) least = r->position;
+    }
+    return least;
+}
+
 int64_t silver_position_most(const struct silver *s)
 {
     int64_t most = s->lake_most;
@@ -194,6 +211,9 @@ int64_t silver_position_most(const struct silver *s)
     while (map_next(&s->tables, &at, NULL, &value)) {
         const struct table *t = value;
         int64_t here = table_lake_position(t);
+        /* a run killed between the two commits left the history further */
+        int64_t history = t->history ? delta_txn(t->history, SILVER_APP_ID) : -1;
+        if (history > here) here = history;
         if (t->record.schema[0] && t->record.position > here) here = t->record.position;
         if (here > most) most = here;
     }

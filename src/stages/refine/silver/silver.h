@@ -51,8 +51,17 @@ bool silver_copying(const struct silver *s);
  * Ranges that are done again must end at the last row of `batches` and at most, as the first time. */
 int64_t silver_position_least(struct silver *s);
 int64_t silver_position_most(const struct silver *s);
-/* The lowest position above `after` at which a table of the lake, current or history, stands; -1: none. A
- * range that is done again must not pass it: its history would be appended twice. */
+/* Where the driver stands, at the start: a table that fails waits here at the earliest, since all that came
+ * before was taken. silver_apply moves it. */
+void silver_begin_at(struct silver *s, int64_t position);
+/* The lowest position at which a table waits that was left behind; -1: none. */
+int64_t silver_position_waiting(const struct silver *s);
+/* For a state that is made from a snapshot of bronze: drops what the state knows of tables that stand below
+ * `position`; then, at the end, says of those that did not fail that they stand at `position`. */
+bool silver_forget(struct silver *s, int64_t position, struct error *err) MUST_CHECK;
+bool silver_stand_at(struct silver *s, int64_t position, struct error *err) MUST_CHECK;
+/* The lowest position above `after` at which a table of the lake, current or history, stands; -1: none. A range
+ * that is done again must not pass it: what the table holds below would be appended to its history twice. */
 int64_t silver_position_next(const struct silver *s, int64_t after);
 /* {"orders":12,"orders_history":9,...} */
 void silver_versions(const struct silver *s, struct buf *json);

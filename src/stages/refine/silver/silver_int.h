@@ -13,6 +13,7 @@
  *   rebuild.c   new columns or a new model over rows that are there already
  *   history.c   the history table's columns
  *   replay.c    quarantined keys again; cleaning for check
+ *   forget.c    the state of tables that is made from a snapshot of bronze
  *   upkeep.c    compaction, checkpoints, old tombstones
  *   raw.c       bytes of raw rows and keys of the state
  *   dialect.c   SQL functions for models
@@ -214,6 +215,7 @@ struct silver {
     int64_t *lost_positions; /* of the tables that the state did not know then */
     size_t lost_count, lost_cap;
     bool state_lost;     /* the lake holds tables that the state does not know */
+    int64_t from;        /* all before was taken, but by tables left behind */
     bool position_asked; /* the driver knows where tables that are behind want to begin */
     size_t upkeep_next;
 };
