@@ -24,6 +24,23 @@ static void assert_sequence(struct lab *lab, const char *table, size_t n)
     assert_int_equal(seen, n);
 }
 
+/* Sorted by LSN, as refine reads them, the records of copies stay in the order in which they were handed
+ * on: rows of an earlier copy do not get behind the begin record of a later one. */
+static void assert_brackets(struct lab *lab, const char *table)
+{
+    pthread_mutex_lock(&lab->lock);
+    uint64_t last = 0;
+    for (size_t i = 0; i < lab->count; i++) {
+        const struct kept *k = &lab->rows[i];
+        bool begin = k->c.op == CHANGE_SNAPSHOT_BEGIN;
+        if (strcmp(k->table, table) != 0) continue;
+        if (!begin && k->c.op != CHANGE_READ && k->c.op != CHANGE_SNAPSHOT_COMPLETE) continue;
+        if (k->c.lsn < last + begin) fail_msg("'%c' of copy record %zu is out of order", (int)k->c.op, i);
+        last = k->c.lsn;
+    }
+    pthread_mutex_unlock(&lab->lock);
+}
+
 static void test_large_transaction(void **state)
 {
     (void)state;
@@ -43,32 +60,110 @@ static void test_large_transaction(void **state)
     lab_close(lab);
 }
 
-/* The connection is cut while half of a large transaction is in the queue: nothing twice, nothing lost. */
-static void test_cut_in_large_transaction(void **state)
+static struct lab *open_for_parts(const char *name, int64_t idle_commit_ms)
 {
-    (void)state;
-    struct lab *lab = lab_open("cut");
-    lab->config.idle_commit_ms = 3600000; /* no heartbeat before the parts in the queue */
+    struct lab *lab = lab_open(name);
+    lab->config.idle_commit_ms = idle_commit_ms;
     lab->config.flush_bytes = 100000;
     lab->flow.changes.size_bytes_max = 250000;
     lab_sql(lab->pg, "CREATE TABLE t (id int PRIMARY KEY, pad text)");
     lab_stream(lab);
+    return lab;
+}
+
+/* Cuts the connection while a part of a transaction of 10,000 rows is in the queue; nothing is taken
+ * from there until it is cut, or nothing at all before the test lets it. */
+static void cut_in_parts(struct lab *lab, int round)
+{
+    lab->hold = true;
+    char *sql = mem_format("INSERT INTO t SELECT g, repeat('p', 100) FROM generate_series(%d, %d) g",
+                           round * 10000 + 1, (round + 1) * 10000);
+    lab_sql(lab->pg, sql);
+    mem_free(sql);
+    lab_wait(queue_size_bytes(&lab->flow.changes) > 150000);
+    kill_sender(lab);
+}
+
+static void go_on(struct lab *lab, int failures)
+{
+    lab->hold = false;
+    lab_wait(lab->failures > failures);
+    assert_int_equal(lab->last_error.kind, ERROR_RETRY);
+}
+
+/* The connection is cut while half of a large transaction is in the queue: nothing twice, nothing lost. */
+static void test_cut_in_large_transaction(void **state)
+{
+    (void)state;
+    struct lab *lab = open_for_parts("cut", 3600000); /* no heartbeat before the parts in the queue */
     for (int round = 0; round < 3; round++) {
-        lab->hold = true;
-        char *sql = mem_format("INSERT INTO t SELECT g, repeat('p', 100) FROM generate_series(%d, %d) g",
-                               round * 10000 + 1, (round + 1) * 10000);
-        lab_sql(lab->pg, sql);
-        mem_free(sql);
-        lab_wait(queue_size_bytes(&lab->flow.changes) > 150000);
-        assert_true(((struct change_batch *)queue_peek(&lab->flow.changes))->partial);
         int failures = lab->failures;
-        kill_sender(lab);
-        lab->hold = false;
-        lab_wait(lab->failures > failures);
-        assert_int_equal(lab->last_error.kind, ERROR_RETRY);
+        cut_in_parts(lab, round);
+        assert_true(((struct change_batch *)queue_peek(&lab->flow.changes))->partial);
+        go_on(lab, failures);
         assert_sequence(lab, "public.t", (size_t)(round + 1) * 10000);
     }
     assert_int_equal(lab->abandoned, 0);
+    lab_close(lab);
+}
+
+/* The begin records of a copy, its rows and heartbeats wait for the rest of the transaction. */
+static void test_nothing_between_parts(void **state)
+{
+    (void)state;
+    struct lab *lab = open_for_parts("between", 1);
+    for (int round = 0; round < 4; round++) {
+        int failures = lab->failures;
+        cut_in_parts(lab, round);
+        if (round % 2) queue_push(&lab->flow.resync_requests, mem_text("public.t"), 9, 0);
+        go_on(lab, failures);
+        size_t rows = (size_t)(round + 1) * 10000;
+        lab_wait(lab_count(lab, CHANGE_CREATE, "public.t") >= rows || lab->abandoned);
+        assert_int_equal(lab->abandoned, 0);
+        assert_sequence(lab, "public.t", rows);
+        lab_wait(lab_count(lab, CHANGE_SNAPSHOT_COMPLETE, "public.t") == (size_t)(round + 3) / 2);
+    }
+    assert_brackets(lab, "public.t");
+    assert_true(lab->heartbeats > 0);
+    lab_close(lab);
+}
+
+/* A cut connection takes the copy beside the stream with it: it is begun anew, and so is one that was
+ * asked for while another ran. */
+static void test_cut_in_side_copy(void **state)
+{
+    (void)state;
+    struct lab *lab = lab_open("cutcopy");
+    lab->config.flush_bytes = 100000;
+    lab->config.idle_commit_ms = 3600000; /* the position stays below the copies */
+    lab_sql(lab->pg, "CREATE TABLE t (line text); ALTER TABLE t REPLICA IDENTITY FULL;"
+                     "INSERT INTO t SELECT repeat('p', 100) FROM generate_series(1, 5000);"
+                     "CREATE PUBLICATION cutcopy FOR TABLE t");
+    lab_stream(lab);
+    struct pg *holder = lab_connect("cutcopy");
+    lab_sql(holder, "BEGIN; INSERT INTO t VALUES ('waited for')"); /* by the copy's slot */
+    queue_push(&lab->flow.resync_requests, mem_text("public.t"), 9, 0);
+    lab_row(lab, CHANGE_SNAPSHOT_BEGIN, "public.t", 1);
+    int failures = lab->failures;
+    kill_sender(lab);
+    lab_wait(lab->failures > failures);
+    assert_string_equal(lab_row(lab, CHANGE_SNAPSHOT_BEGIN, "public.t", 2).key, "3");
+    queue_push(&lab->flow.resync_requests, mem_text("public.t"), 9, 0);
+    lab_wait(queue_count(&lab->flow.resync_requests) == 0);
+    lab_sql(holder, "COMMIT");
+    pg_close(holder);
+    assert_string_equal(lab_row(lab, CHANGE_SNAPSHOT_COMPLETE, "public.t", 1).key, "3");
+    assert_string_equal(lab_row(lab, CHANGE_SNAPSHOT_COMPLETE, "public.t", 2).key, "4");
+    /* now with some of its rows on their way */
+    lab->flow.changes.size_bytes_max = 250000;
+    lab->hold = true;
+    queue_push(&lab->flow.resync_requests, mem_text("public.t"), 9, 0);
+    lab_wait(queue_size_bytes(&lab->flow.changes) > 150000);
+    failures = lab->failures;
+    kill_sender(lab);
+    go_on(lab, failures);
+    assert_string_equal(lab_row(lab, CHANGE_SNAPSHOT_COMPLETE, "public.t", 3).key, "6");
+    assert_brackets(lab, "public.t");
     lab_close(lab);
 }
 
@@ -201,6 +296,7 @@ static void test_resume_in_copy(void **state)
     lab_wait(lab_count(lab, CHANGE_SNAPSHOT_COMPLETE, "public.t") == 2);
     assert_int_equal(lab_count(lab, CHANGE_READ, NULL), 3);
     assert_int_equal(lab_count(lab, CHANGE_CREATE, NULL), 0);
+    assert_brackets(lab, "public.t");
     lab_stage_stop(lab);
     /* but a slot of which the lake knows nothing is not ours to drop */
     capture_set_resume(&(struct capture_resume){0});
@@ -402,6 +498,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_large_transaction),
         cmocka_unit_test(test_cut_in_large_transaction),
+        cmocka_unit_test(test_nothing_between_parts),
+        cmocka_unit_test(test_cut_in_side_copy),
         cmocka_unit_test(test_cuts_under_load),
         cmocka_unit_test(test_resume),
         cmocka_unit_test(test_resume_in_copy),

@@ -8,9 +8,14 @@
  *
  * What is in the queue is never taken back. The memory says where that ends, to the change, so that a
  * new connection goes on exactly there: a transaction that had left in part is sent again by
- * PostgreSQL as a whole and its first changes are passed over. */
+ * PostgreSQL as a whole and its first changes are passed over.
+ *
+ * Invariant: what follows a part, in the queue, continues it. All batches go through put(), which holds to
+ * that, also over connections: bronze cannot tell a part's rows from those of a batch that came between. */
 #include "base/log.h"
 #include "stages/capture/capture_int.h"
+
+#include <assert.h>
 
 enum { BATCH_OVERHEAD = 256 };
 
@@ -20,13 +25,19 @@ void capture_memory_free(struct capture_memory *m)
 {
     mem_free(m->identity);
     map_free(&m->copied, NULL);
+    map_free(&m->wanted, NULL);
     map_free(&m->shapes, mem_free);
     *m = (struct capture_memory){0};
 }
 
 void outbox_init(struct outbox *o, struct flow *flow)
 {
-    *o = (struct outbox){.flow = flow, .ready = change_batch_new(), .open = change_batch_new()};
+    *o = (struct outbox){
+        .flow = flow,
+        .ready = change_batch_new(),
+        .open = change_batch_new(),
+        .torn = capture_memory.partial_lsn != 0,
+    };
 }
 
 void outbox_free(struct outbox *o)
@@ -41,6 +52,8 @@ void outbox_free(struct outbox *o)
 
 static void put(struct outbox *o, struct change_batch *batch, uint64_t changes)
 {
+    assert(batch->continues == o->torn);
+    o->torn = batch->partial;
     if (o->head == o->count) o->head = o->count = 0;
     MEM_GROW(o->items, o->count, o->cap);
     o->items[o->count++] = (struct outgoing){batch, changes};

@@ -36,7 +36,6 @@ static void capture_close(void *self)
     pg_close(c->replication);
     outbox_free(&c->outbox);
     published_free(&c->copying);
-    map_free(&c->wanted_copies, NULL);
     map_free(&c->relations, relation_free);
     pgoutput_message_free(&c->message);
     mem_free(c->values);

@@ -70,6 +70,9 @@ const struct published *published_find(const struct published_list *list, const 
 /* The publication's tables that the settings want, by name. */
 bool catalog_published(struct pg *pg, const struct config *config, struct published_list *out,
                        struct error *err) MUST_CHECK;
+/* Where the server's WAL stands: at or after the consistent point of every slot made so far, before that
+ * of every slot to come. */
+bool catalog_position(struct pg *pg, uint64_t *lsn, struct error *err) MUST_CHECK;
 bool catalog_publication_exists(struct pg *pg, const struct config *config, bool *exists,
                                 struct error *err) MUST_CHECK;
 /* Makes the publication when it is not there, checks its tables, lists them. */
@@ -153,7 +156,8 @@ struct capture_memory {
     uint64_t partial_lsn;   /* commit LSN of a transaction of which a part is in the queue; 0: none */
     uint64_t partial_count; /* its changes there */
     char *identity;
-    struct map copied; /* table -> itself */
+    struct map copied; /* tables whose newest copy is complete -> the map; NULL: not any more */
+    struct map wanted; /* tables to be copied beside the stream -> the map; resync.c */
     struct map shapes; /* table -> "filenode shape" as last seen */
 };
 
@@ -170,18 +174,20 @@ struct outbox {
     struct change_batch *ready; /* whole transactions, not yet queued */
     struct change_batch *open;  /* the transaction that is arriving */
     bool open_partial;          /* a part of it has left (maybe over an earlier connection) */
+    bool torn;                  /* the last batch was such a part: only what continues it may follow */
     uint64_t changes;           /* of the arriving transaction, counted so far */
     struct outgoing *items;     /* in order, waiting for room in the queue */
     size_t count, cap, head;
 };
 
+/* Goes on after what capture_memory says is in the queue. */
 void outbox_init(struct outbox *o, struct flow *flow);
 void outbox_free(struct outbox *o);
 /* Adds a change of the arriving transaction; hands a part on when it grows beyond the budget. */
 void outbox_add(struct outbox *o, const struct change *c);
 /* The arriving transaction is whole. */
 void outbox_commit(struct outbox *o, uint64_t commit_lsn, uint64_t end_lsn, int64_t commit_us);
-/* A batch made elsewhere (copies, heartbeats), after everything before it. */
+/* A batch made elsewhere (copies, heartbeats), after everything before it; never while `torn`. */
 void outbox_put(struct outbox *o, struct change_batch *batch);
 /* Moves ready transactions behind the waiting batches. */
 void outbox_flush(struct outbox *o);
@@ -213,7 +219,8 @@ struct capture {
     struct copy *copy;
     struct published_list copying;
     int64_t copy_id;
-    struct map wanted_copies; /* tables to be copied beside the stream -> themselves */
+    uint64_t begin_lsn; /* of the copy's begin records */
+    bool ending;        /* the copy's complete records wait for the queue */
     int64_t next_look_us, next_copy_us;
 
     /* stream */
@@ -233,6 +240,14 @@ struct capture {
     struct buf key, old_key, before, after, unchanged;
 };
 
+/* Nothing is on its way: copies and heartbeats may go. A transaction that a cut connection left in parts
+ * is on its way until PostgreSQL has sent it again. */
+static inline bool capture_between(const struct capture *c)
+{
+    return !c->in_transaction && !c->outbox.torn && c->outbox.ready->count == 0 &&
+           !outbox_waiting(&c->outbox);
+}
+
 bool stream_start(struct capture *c, struct error *err) MUST_CHECK;
 bool stream_step(struct capture *c, enum progress *out, struct error *err) MUST_CHECK;
 void stream_stop(struct capture *c);
@@ -251,6 +266,7 @@ bool snapshot_step(struct capture *c, bool *done, struct error *err) MUST_CHECK;
 struct change_batch *snapshot_brackets(struct capture *c, enum change_op op, uint64_t lsn,
                                        uint64_t end_lsn);
 bool resync_step(struct capture *c, struct error *err) MUST_CHECK;
-void resync_want(struct capture *c, const char *table);
+/* Has it copied if it is not and no copy of it runs. */
+void resync_need(const char *table);
 
 #endif

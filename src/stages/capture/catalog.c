@@ -35,6 +35,19 @@ const struct published *published_find(const struct published_list *list, const 
     return NULL;
 }
 
+bool catalog_position(struct pg *pg, uint64_t *lsn, struct error *err)
+{
+    struct pg_rows rows;
+    if (!pg_query(pg, &rows,
+                  "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()"
+                  " ELSE pg_current_wal_flush_lsn() END",
+                  NULL, 0, err))
+        return false;
+    bool ok = rows.count == 1 && pg_text(&rows, 0, 0) && lsn_parse(pg_text(&rows, 0, 0), lsn);
+    pg_rows_free(&rows);
+    return ok || error_set(err, ERROR_RETRY, "PostgreSQL does not tell where its WAL stands");
+}
+
 bool catalog_publication_exists(struct pg *pg, const struct config *config, bool *exists, struct error *err)
 {
     const char *const params[] = {config->publication};

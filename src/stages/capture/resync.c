@@ -1,9 +1,17 @@
 /* Copies beside the running stream: tables that the publication gained, and those that somebody asked
  * to have copied again.
  *
- * The begin records enter the queue before the snapshot is made, so they precede every change that the
- * snapshot does not hold. Batches of the copy go between whole transactions; they bring no position of
- * their own and end where the last transaction before them ended. */
+ *   wanted --begin records--> copying --complete records, in the queue--> copied
+ *      ^                         |
+ *      `----- failed, or the connection was cut: begun anew
+ *
+ * 1. The begin records enter the queue before the snapshot is made, so they precede every change that the
+ *    snapshot does not hold. Their LSN is above every earlier copy's rows and below this one's: a reader
+ *    that sorts by LSN does not take the rows of a copy that was cut short for those of this one.
+ * 2. Batches of the copy go between whole transactions; they bring no position of their own and end where
+ *    the last transaction before them ended.
+ * 3. A table is wanted until its complete record is in the queue, and from its begin record until then it
+ *    is not copied: both are in capture_memory, because a cut connection takes the copy with it. */
 #include "base/clock.h"
 #include "base/log.h"
 #include "stages/capture/capture_int.h"
@@ -13,10 +21,25 @@
 
 enum { LOOK_US = 10000000, RETRY_US = 15000000 };
 
-void resync_want(struct capture *c, const char *table)
+static const char running[] = "wanted, and its copy runs";
+
+/* A copy that begins after this; the one that runs may have its snapshot already. */
+static void want(const char *table)
 {
-    if (published_find(&c->copying, table)) return; /* being copied now */
-    *map_put(&c->wanted_copies, slice_of(table)) = c;
+    *map_put(&capture_memory.wanted, slice_of(table)) = &capture_memory.wanted;
+}
+
+void resync_need(const char *table)
+{
+    if (map_get(&capture_memory.copied, slice_of(table))) return;
+    if (!map_get(&capture_memory.wanted, slice_of(table))) want(table);
+}
+
+static bool any_wanted(void)
+{
+    void *wanted = NULL;
+    for (size_t at = 0; !wanted && map_next(&capture_memory.wanted, &at, NULL, &wanted);) {}
+    return wanted;
 }
 
 static void take_requests(struct capture *c)
@@ -24,7 +47,7 @@ static void take_requests(struct capture *c)
     char *table;
     while ((table = queue_pop(&c->flow->resync_requests, 0))) {
         log_info("capture", "resync asked for", "table=%s", table);
-        resync_want(c, table);
+        want(table);
         mem_free(table);
         c->next_copy_us = 0;
     }
@@ -44,11 +67,12 @@ static bool rewritten(const struct published *p)
     return both;
 }
 
-static void look_at(struct capture *c, const struct published *p)
+static void look_at(const struct published *p)
 {
     bool anew = rewritten(p);
     if (anew) log_info("capture", "table was rewritten", "table=%s", p->table);
-    if (anew || !map_find(&capture_memory.copied, slice_of(p->table))) resync_want(c, p->table);
+    if (anew) want(p->table);
+    resync_need(p->table);
 }
 
 /* From time to time: is the publication still there, has it new tables, was one rewritten? */
@@ -68,21 +92,22 @@ static bool look(struct capture *c, struct error *err)
             c->config->publication);
     if (!catalog_published(c->pg, c->config, &list, err)) return false;
     for (size_t i = 0; i < list.count; i++)
-        look_at(c, &list.items[i]);
+        look_at(&list.items[i]);
     published_free(&list);
     return true;
 }
 
-static void keep_wanted(struct published_list *list, const struct map *wanted)
+static void keep_wanted(struct published_list *list)
 {
+    const struct map *wanted = &capture_memory.wanted;
     size_t kept = 0;
     for (size_t i = 0; i < list->count; i++) {
         struct published *p = &list->items[i];
-        if (map_find(wanted, slice_of(p->table)) && p->readable) {
+        if (map_get(wanted, slice_of(p->table)) && p->readable) {
             struct published keep = *p;
             list->items[i] = list->items[kept];
             list->items[kept++] = keep;
-        } else if (map_find(wanted, slice_of(p->table))) {
+        } else if (map_get(wanted, slice_of(p->table))) {
             log_warn("capture", "table cannot be read",
                      "table=%s: GRANT SELECT on it to the role of `source`", p->table);
         }
@@ -92,27 +117,53 @@ static void keep_wanted(struct published_list *list, const struct map *wanted)
     list->count = kept;
 }
 
-static bool start(struct capture *c, struct error *err)
+static void warn_unpublished(const struct capture *c, const struct published_list *list)
 {
-    struct published_list list;
-    if (!catalog_published(c->pg, c->config, &list, err)) return false;
     struct slice name;
-    void *unused;
-    for (size_t at = 0; map_next(&c->wanted_copies, &at, &name, &unused);) {
+    void *wanted;
+    for (size_t at = 0; map_next(&capture_memory.wanted, &at, &name, &wanted);) {
         char *table = mem_textn(name.data, name.len);
-        if (!published_find(&list, table))
+        if (wanted && !published_find(list, table))
             log_warn("capture", "table is not published",
                      "table=%s: add it to publication %s to have it copied", table, c->config->publication);
         mem_free(table);
     }
-    keep_wanted(&list, &c->wanted_copies);
-    map_clear(&c->wanted_copies, NULL);
+}
+
+/* What can be copied of what is wanted; the rest is not wanted any more. */
+static bool choose(struct capture *c, struct error *err)
+{
+    struct published_list list;
+    if (!catalog_position(c->pg, &c->begin_lsn, err) || !catalog_published(c->pg, c->config, &list, err))
+        return false;
+    warn_unpublished(c, &list);
+    keep_wanted(&list);
+    map_clear(&capture_memory.wanted, NULL);
+    for (size_t i = 0; i < list.count; i++)
+        want(list.items[i].table);
     published_free(&c->copying);
     c->copying = list;
-    if (list.count == 0) return true;
+    return true;
+}
+
+static void begin(struct capture *c)
+{
     c->copy_id = capture_memory.next_copy_id++;
-    uint64_t handed = capture_memory.handed_lsn;
-    outbox_put(&c->outbox, snapshot_brackets(c, CHANGE_SNAPSHOT_BEGIN, handed, handed));
+    for (size_t i = 0; i < c->copying.count; i++) {
+        struct slice table = slice_of(c->copying.items[i].table);
+        *map_put(&capture_memory.copied, table) = NULL;
+        *map_put(&capture_memory.wanted, table) = (void *)running;
+    }
+    outbox_put(&c->outbox, snapshot_brackets(c, CHANGE_SNAPSHOT_BEGIN, c->begin_lsn + 1,
+                                             capture_memory.handed_lsn));
+}
+
+static bool start(struct capture *c, struct error *err)
+{
+    if (!choose(c, err)) return false;
+    const struct published_list list = c->copying;
+    if (list.count == 0) return true;
+    begin(c);
     struct copy_plan plan = {
         .config = c->config,
         .status = c->status,
@@ -133,8 +184,20 @@ static void finish(struct capture *c)
 {
     uint64_t lsn = copy_lsn(c->copy);
     outbox_put(&c->outbox, snapshot_brackets(c, CHANGE_SNAPSHOT_COMPLETE, lsn, capture_memory.handed_lsn));
-    for (size_t i = 0; i < c->copying.count; i++)
-        *map_put(&capture_memory.copied, slice_of(c->copying.items[i].table)) = &capture_memory;
+    c->ending = true;
+}
+
+/* The complete records are in the queue. */
+static void finished(struct capture *c)
+{
+    uint64_t lsn = copy_lsn(c->copy);
+    for (size_t i = 0; i < c->copying.count; i++) {
+        struct slice table = slice_of(c->copying.items[i].table);
+        void **wanted = map_put(&capture_memory.wanted, table);
+        *map_put(&capture_memory.copied, table) = &capture_memory.copied;
+        if (*wanted == running) *wanted = NULL;
+    }
+    c->ending = false;
     log_info("capture", "copy beside the stream complete", "copy=%" PRId64 " lsn=" LSN_FORMAT, c->copy_id,
              LSN_ARGS(lsn));
     published_free(&c->copying);
@@ -143,17 +206,13 @@ static void finish(struct capture *c)
     stage_state(c->status, "streaming");
 }
 
-/* A copy that failed does not stop the stream: its tables are wanted again, later, with a new id. */
+/* A copy that failed does not stop the stream: its tables are still wanted, later, with a new id. */
 static void give_up(struct capture *c, struct error *err)
 {
     error_wrap(err, "copy beside the stream");
     log_error("capture", "copy failed", err);
     stage_failed(c->status, err);
-    struct published_list list = c->copying;
-    c->copying = (struct published_list){0};
-    for (size_t i = 0; i < list.count; i++)
-        resync_want(c, list.items[i].table);
-    published_free(&list);
+    published_free(&c->copying);
     copy_close(c->copy);
     c->copy = NULL;
     c->next_copy_us = clock_mono_us() + RETRY_US;
@@ -162,6 +221,10 @@ static void give_up(struct capture *c, struct error *err)
 
 static void move(struct capture *c)
 {
+    if (c->ending) {
+        finished(c);
+        return;
+    }
     struct change_batch *batch = copy_take(c->copy, 0);
     struct error err;
     if (batch) {
@@ -181,11 +244,10 @@ bool resync_step(struct capture *c, struct error *err)
 {
     take_requests(c);
     if (!look(c, err)) return false;
-    bool between = !c->in_transaction && c->outbox.ready->count == 0 && !outbox_waiting(&c->outbox);
-    if (!between) return true;
+    if (!capture_between(c)) return true;
     if (c->copy)
         move(c);
-    else if (c->wanted_copies.count && clock_mono_us() >= c->next_copy_us)
+    else if (any_wanted() && clock_mono_us() >= c->next_copy_us)
         return start(c, err);
     return true;
 }

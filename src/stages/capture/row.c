@@ -84,6 +84,17 @@ static struct change change_for(const struct capture *c, enum change_op op, cons
     };
 }
 
+/* The transaction whose parts are in the queue comes first. PostgreSQL sends in the order of commits, so
+ * another one means that it lost that one; the next start takes all anew from the lake's position. */
+static bool continues(const struct capture *c, struct error *err)
+{
+    if (!c->outbox.torn || c->outbox.open_partial) return true;
+    return error_set(err, ERROR_FATAL,
+                     "the rest of the transaction that committed at " LSN_FORMAT
+                     " did not come again, but one that committed at " LSN_FORMAT,
+                     LSN_ARGS(capture_memory.partial_lsn), LSN_ARGS(c->commit_lsn));
+}
+
 static void announce(struct capture *c, struct relation *r)
 {
     if (r->announced) return;
@@ -94,8 +105,7 @@ static void announce(struct capture *c, struct relation *r)
     change.after = buf_slice(&record);
     outbox_add(&c->outbox, &change);
     buf_free(&record);
-    if (!map_find(&capture_memory.copied, slice_of(r->table->schema.table)))
-        resync_want(c, r->table->schema.table);
+    resync_need(r->table->schema.table);
 }
 
 /* The tuple's values in the order of kept columns. */
@@ -167,6 +177,7 @@ static bool on_row(struct capture *c, struct error *err)
     struct relation *r;
     if (!find_relation(c, c->message.oid, &r, err)) return false;
     if (++c->ordinal <= c->skip || !r->table) return true;
+    if (!continues(c, err)) return false;
     const struct capture_table *t = r->table;
     announce(c, r);
     clear_images(c);
@@ -192,6 +203,7 @@ static bool on_truncate(struct capture *c, struct error *err)
         struct relation *r;
         if (!find_relation(c, c->message.relations[i], &r, err)) return false;
         if (++c->ordinal <= c->skip || !r->table) continue;
+        if (!continues(c, err)) return false;
         announce(c, r);
         struct change change = change_for(c, CHANGE_TRUNCATE, r->table->schema.table);
         outbox_add(&c->outbox, &change);
@@ -199,7 +211,7 @@ static bool on_truncate(struct capture *c, struct error *err)
     return true;
 }
 
-static void on_begin(struct capture *c)
+static bool on_begin(struct capture *c, struct error *err)
 {
     c->in_transaction = true;
     c->commit_lsn = c->message.commit_lsn;
@@ -207,11 +219,12 @@ static void on_begin(struct capture *c)
     c->xid = c->message.xid;
     c->ordinal = c->skip = 0;
     c->outbox.changes = 0;
-    if (capture_memory.partial_lsn && capture_memory.partial_lsn == c->commit_lsn &&
-        !c->outbox.open_partial) {
+    if (!c->outbox.torn) return true;
+    if (capture_memory.partial_lsn == c->commit_lsn) {
         c->skip = capture_memory.partial_count; /* handed on over an earlier connection */
         c->outbox.open_partial = true;
     }
+    return c->commit_lsn <= capture_memory.partial_lsn || continues(c, err);
 }
 
 static void on_commit(struct capture *c)
@@ -226,7 +239,7 @@ bool stream_message(struct capture *c, struct slice bytes, struct error *err)
 {
     if (!pgoutput_decode(bytes, &c->message, err)) return false;
     switch (c->message.type) {
-    case 'B': on_begin(c); return true;
+    case 'B': return on_begin(c, err);
     case 'C': on_commit(c); return true;
     case 'R': return on_relation(c, err);
     case 'I':

@@ -64,18 +64,21 @@ static bool check_foreign_slot(struct capture *c, struct error *err)
 
 bool snapshot_prepare(struct capture *c, struct error *err)
 {
-    return check_foreign_slot(c, err) && catalog_ensure_publication(c->pg, c->config, &c->copying, err);
+    return check_foreign_slot(c, err) && catalog_position(c->pg, &c->begin_lsn, err) &&
+           catalog_ensure_publication(c->pg, c->config, &c->copying, err);
 }
 
 void snapshot_begin(struct capture *c)
 {
     struct capture_memory *m = &capture_memory;
     c->copy_id = m->next_copy_id++;
+    map_clear(&m->copied, NULL);
     mem_free(m->identity);
     struct buf identity = {0};
     identity_put(&identity, &c->server, c->config, pg_database(c->pg), c->copy_id, &c->copying);
     m->identity = buf_take(&identity);
-    outbox_put(&c->outbox, snapshot_brackets(c, CHANGE_SNAPSHOT_BEGIN, 0, (uint64_t)c->copy_id));
+    outbox_put(&c->outbox,
+               snapshot_brackets(c, CHANGE_SNAPSHOT_BEGIN, c->begin_lsn + 1, (uint64_t)c->copy_id));
     log_info("capture", "first copy begins", "epoch=%d copy=%" PRId64 " tables=%zu", m->epoch, c->copy_id,
              c->copying.count);
     stage_state(c->status, "beginning the copy of %zu tables", c->copying.count);
@@ -119,10 +122,8 @@ static void complete(struct capture *c)
     uint64_t lsn = copy_lsn(c->copy);
     failpoint("snapshot.copied");
     outbox_put(&c->outbox, snapshot_brackets(c, CHANGE_SNAPSHOT_COMPLETE, lsn, lsn));
-    for (size_t i = 0; i < c->copying.count; i++) {
-        char *table = c->copying.items[i].table;
-        *map_put(&m->copied, slice_of(table)) = m;
-    }
+    for (size_t i = 0; i < c->copying.count; i++)
+        *map_put(&m->copied, slice_of(c->copying.items[i].table)) = &m->copied;
     log_info("capture", "first copy complete", "copy=%" PRId64 " lsn=" LSN_FORMAT, c->copy_id,
              LSN_ARGS(lsn));
 }

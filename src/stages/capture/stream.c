@@ -73,11 +73,6 @@ static bool send_status(struct capture *c, bool ask, struct error *err)
     return pg_copy_send(c->replication, buf_slice(&frame), err);
 }
 
-static bool in_flight(const struct capture *c)
-{
-    return c->in_transaction || c->outbox.ready->count || outbox_waiting(&c->outbox);
-}
-
 static void put_heartbeat(struct capture *c)
 {
     struct change_batch *b = change_batch_new();
@@ -90,7 +85,7 @@ static void put_heartbeat(struct capture *c)
 static void consider_heartbeat(struct capture *c, bool asked)
 {
     uint64_t handed = capture_memory.handed_lsn, wanted = atomic_load(&c->flow->wanted_lsn);
-    if (in_flight(c) || c->idle_lsn <= handed) return;
+    if (!capture_between(c) || c->idle_lsn <= handed) return;
     bool awaited = wanted > handed && wanted <= c->idle_lsn;
     bool due = clock_mono_us() - c->last_heartbeat_us >= c->config->idle_commit_ms * 1000;
     if (asked || awaited || due) put_heartbeat(c);
@@ -168,10 +163,10 @@ static bool tell(struct capture *c, struct error *err)
     uint64_t wanted = atomic_load(&c->flow->wanted_lsn);
     bool timer = now_us - c->last_status_us >= c->config->status_ms * 1000;
     bool moved = durable > c->confirmed_lsn && c->received_lsn > c->confirmed_lsn;
-    bool ask = wanted > c->idle_lsn && !in_flight(c) && now_us - c->last_ask_us >= ASK_US;
+    bool ask = wanted > c->idle_lsn && capture_between(c) && now_us - c->last_ask_us >= ASK_US;
     if (ask) c->last_ask_us = now_us;
     if (c->reply_wanted || moved || timer || ask)
-        return send_status(c, ask || (timer && !in_flight(c)), err);
+        return send_status(c, ask || (timer && capture_between(c)), err);
     return true;
 }
 
@@ -180,7 +175,7 @@ static void note_state(struct capture *c)
     uint64_t durable = atomic_load(&c->flow->durable_lsn);
     if (capture_memory.copy_complete && durable >= capture_memory.handed_lsn)
         atomic_store(&c->flow->copy_complete, true);
-    if (!in_flight(c) && c->idle_lsn >= atomic_load(&c->flow->server_lsn))
+    if (capture_between(c) && c->idle_lsn >= atomic_load(&c->flow->server_lsn))
         atomic_store(&c->status->lag_us, 0);
 }
 
@@ -195,7 +190,7 @@ bool stream_step(struct capture *c, enum progress *out, struct error *err)
     if (outbox_push(&c->outbox, 0) && queued_before) some = true;
     if (!tell(c, err)) return false;
     note_state(c);
-    *out = some || in_flight(c) ? PROGRESS_SOME : PROGRESS_IDLE;
+    *out = some || !capture_between(c) ? PROGRESS_SOME : PROGRESS_IDLE;
     if (!some) {
         bool hurry = c->outbox.ready->count || outbox_waiting(&c->outbox);
         bool asked = atomic_load(&c->flow->wanted_lsn) > capture_memory.handed_lsn;
