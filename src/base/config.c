@@ -41,7 +41,7 @@ const struct option config_options[] = {
     SECRET(hash_salt, "Salt of hash_columns; keep it, another salt gives other hashes"),
     INT(copy_workers, "2", 1, 64, "Connections that copy tables at the first start"),
     INT(status_ms, "10000", 100, HOUR_MS, "PostgreSQL hears at least this often how far we are"),
-    SIZE(queue_bytes, "64MB", MB, 64 * GB, "Changes that may wait between capture and bronze"),
+    SIZE(queue_bytes, "32MB", MB, 64 * GB, "Changes that may wait between capture and bronze"),
     INT(flush_ms, "200", 0, HOUR_MS, "Bronze commits this long after the last commit, at once when idle, sooner when gold waits for it"),
     SIZE(flush_bytes, "8MB", 64 * KB, 4 * GB, "Bronze commits when this much is waiting"),
     INT(idle_commit_ms, "10000", 100, HOUR_MS, "A quiet source's position is committed this often"),

@@ -100,6 +100,7 @@ bool chdb_load(const char *library, struct error *err)
 {
     if (chdb.connect) return true;
     char *path = find(library);
+    setenv("JE_MALLOC_CONF", "dirty_decay_ms:1000", 0); /* its allocator keeps what is freed for five seconds */
     void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     bool ok = handle ? take_functions(handle, path, err)
                      : error_set(err, ERROR_CONFIG,

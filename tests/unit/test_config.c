@@ -21,7 +21,7 @@ static void test_defaults(void **state)
     assert_string_equal(c.source, "");
     assert_string_equal(c.slot, "millrace");
     assert_string_equal(c.listen, "127.0.0.1");
-    assert_int_equal(c.queue_bytes, 64 << 20);
+    assert_int_equal(c.queue_bytes, 32 << 20);
     assert_int_equal(c.engine_memory_bytes, 1 << 30);
     assert_int_equal(c.flush_ms, 200);
     assert_false(c.log_json);
@@ -252,7 +252,7 @@ static void test_secrets(void **state)
     config_print(&c, &out);
     assert_null(strstr(buf_text(&out), "hunter2"));
     assert_non_null(strstr(buf_text(&out), "password = ***\n"));
-    assert_non_null(strstr(buf_text(&out), "queue_bytes = 64MB\n"));
+    assert_non_null(strstr(buf_text(&out), "queue_bytes = 32MB\n"));
     buf_free(&out);
     config_free(&c);
 }
