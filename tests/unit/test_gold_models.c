@@ -73,6 +73,15 @@ static void read_header(struct table *t, const char *text)
     columns_add(&t->history_columns, "_valid_from", COLUMN_TIMESTAMP, 0, 0, false);
 }
 
+static bool models_read_history(const char *table)
+{
+    for (size_t i = 0; i < gold->models.input_count; i++) {
+        const struct gold_input *in = &gold->models.inputs[i];
+        if (in->kind == GOLD_HISTORY && strcmp(in->base, table) == 0) return true;
+    }
+    return false;
+}
+
 static void open_table(struct table *t)
 {
     struct error err = {0};
@@ -99,7 +108,7 @@ static void open_table(struct table *t)
         .options = {.deletion_vectors = true},
     };
     unit_ok(keyed_open(&t->keyed, flow.lake, flow.state, conn, &spec, &differ, &err));
-    if (gold_reads_history(gold, t->name))
+    if (models_read_history(t->name))
         unit_ok(
             delta_open_or_create(&t->history, flow.lake, past, &t->history_columns, &append_only, &err));
     t->mark = (struct gold_mark){.state = flow.state, .table = t->name};

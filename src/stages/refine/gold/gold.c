@@ -151,15 +151,6 @@ void gold_close(struct gold *g)
 
 /* ---- what silver asks ---- */
 
-bool gold_reads_history(const struct gold *g, const char *table)
-{
-    for (size_t i = 0; i < g->models.input_count; i++) {
-        const struct gold_input *in = &g->models.inputs[i];
-        if (in->kind == GOLD_HISTORY && strcmp(in->base, table) == 0) return true;
-    }
-    return false;
-}
-
 struct name_list {
     const char **names;
     size_t count, max;

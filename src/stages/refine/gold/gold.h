@@ -75,8 +75,6 @@ struct gold_mark {
 };
 void gold_mark_hook(void *arg, const struct keyed_applied *applied, size_t count, int64_t version,
                     struct state_batch *also);
-/* Whether models read <table>_history. Nothing follows from it for silver (invariant 3). */
-bool gold_reads_history(const struct gold *g, const char *table);
 /* Columns of a silver table by which models look up its rows (silver declares them as index columns;
  * the first key column may be among them and needs no index); returns the count. */
 size_t gold_index_columns(const struct gold *g, const char *table, const char **names, size_t max);
