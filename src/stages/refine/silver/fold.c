@@ -8,7 +8,10 @@
  *  2. A copy's row with the very image that is there makes no version: a repeated copy leaves no trace.
  *  3. valid_from grows strictly for each key, tombstones included, whatever the clocks say.
  *  4. An image keeps the source's bytes; filled columns stand in the schema's order, as in any image.
- *  5. A row whose unchanged columns nobody knows is held back while a copy is open, else it is bad. */
+ *  5. A row whose unchanged columns nobody knows is held back while a copy is open, else it is bad.
+ *  6. Such a row keeps the key under which it was met first (RAW_MOVED), and the tombstone there names its
+ *     key now: the copy brings it under the first. Where another row has come to stand at one of the two,
+ *     nothing is filled: better in quarantine than with the columns of another. */
 #include "format/json_scan.h"
 #include "stages/refine/silver/silver_int.h"
 
@@ -124,7 +127,7 @@ void fold_remove(struct range_work *w, struct entry *e, const struct change *c, 
     bool lived = e->exists && !(e->raw.flags & RAW_DELETED);
     move_position(e, c);
     e->raw.flags = RAW_DELETED;
-    e->raw.after = (struct slice){0};
+    e->raw.after = e->raw.moved = (struct slice){0};
     if (lived) add_version(w, e, c, op)->removes = true;
 }
 
@@ -166,6 +169,7 @@ void fold_put(struct range_work *w, struct entry *e, const struct change *c, str
     move_position(e, c);
     e->raw.flags = 0;
     e->raw.after = after;
+    e->raw.moved = (struct slice){0};
     snprintf(e->raw.schema, sizeof e->raw.schema, "%s", w->table->schema->id);
     if (c->op == CHANGE_READ) e->raw.copy = w->table->record.copy;
     if (c->unchanged.data && missing_name(w->table->schema, after).data) e->raw.flags = RAW_PARTIAL;
@@ -228,6 +232,54 @@ bool fold_image(struct range_work *w, const struct change *c, const struct entry
     return true;
 }
 
+/* ---- rows that move while a copy has not brought them yet */
+
+static bool is_moved(const struct entry *e, uint8_t flags)
+{
+    enum { WHAT = RAW_DELETED | RAW_PARTIAL | RAW_MOVED };
+    return e->exists && (e->raw.flags & WHAT) == (flags | RAW_MOVED);
+}
+
+/* The key under which the copy brings what the event found at `from`; data NULL: nothing waits for it. */
+static struct slice first_key(const struct range_work *w, const struct entry *from)
+{
+    if (!w->table->record.copy) return (struct slice){0};
+    if (!from->exists) return from->key;
+    if (from->raw.flags & RAW_DELETED || !(from->raw.flags & RAW_PARTIAL)) return (struct slice){0};
+    return from->raw.flags & RAW_MOVED ? from->raw.moved : from->key;
+}
+
+/* e is the row that was met first under the key `first`; old: the tombstone that it has just left. */
+static bool remember_first(struct range_work *w, struct entry *e, struct entry *old, struct slice first,
+                           struct error *err)
+{
+    struct entry *f;
+    if (!first.data || !(e->raw.flags & RAW_PARTIAL) || slice_equal(first, e->key)) return true;
+    if (!range_entry(w, first, &f, err)) return false;
+    e->raw.flags |= RAW_MOVED;
+    e->raw.moved = first;
+    bool left = f->raw.flags & RAW_DELETED && (f == old || f->raw.flags & RAW_MOVED);
+    if (!left) return true; /* another row came to stand there */
+    f->raw.flags |= RAW_MOVED;
+    f->raw.moved = e->key;
+    f->dirty = true;
+    return true;
+}
+
+/* What a copy's row of this key is now: NULL when it is gone, or when the row there came from elsewhere. */
+static bool read_as(struct range_work *w, struct entry *e, struct entry **out, struct error *err)
+{
+    *out = NULL;
+    if (is_moved(e, RAW_DELETED)) {
+        struct entry *now;
+        if (!range_entry(w, e->raw.moved, &now, err)) return false;
+        if (is_moved(now, RAW_PARTIAL) && slice_equal(now->raw.moved, e->key)) *out = now;
+        return true;
+    }
+    if (!(e->raw.flags & (RAW_DELETED | RAW_MOVED))) *out = e;
+    return true;
+}
+
 /* ---- events */
 
 static void seen_by_copy(struct range_work *w, struct entry *e)
@@ -238,15 +290,17 @@ static void seen_by_copy(struct range_work *w, struct entry *e)
 }
 
 /* A copy's row older than what is there. */
-static void fold_older_read(struct range_work *w, struct entry *e, const struct change *c)
+static bool fold_older_read(struct range_work *w, struct entry *e, const struct change *c, struct error *err)
 {
-    seen_by_copy(w, e);
-    if (!(e->raw.flags & RAW_PARTIAL)) return;
+    if (!(e->raw.flags & RAW_DELETED)) seen_by_copy(w, e);
+    if (!read_as(w, e, &e, err)) return false;
+    if (!e || !(e->raw.flags & RAW_PARTIAL)) return true;
     e->raw.after = fill(w, e->raw.after, c->after, NULL);
     e->dirty = true;
-    if (missing_name(w->table->schema, e->raw.after).data) return;
-    e->raw.flags &= (uint8_t)~RAW_PARTIAL;
+    if (missing_name(w->table->schema, e->raw.after).data) return true;
+    e->raw.flags &= (uint8_t)~(RAW_PARTIAL | RAW_MOVED);
     fold_publish(w, e, CHANGE_UPDATE);
+    return true;
 }
 
 static bool same_image(struct range_work *w, struct entry *e, const struct change *c)
@@ -268,16 +322,17 @@ static bool fold_image_event(struct range_work *w, const struct change *c, struc
     if (c->old_key.data && !slice_equal(c->old_key, c->key) && !range_entry(w, c->old_key, &old, err))
         return false;
     struct slice after;
+    const struct slice first = first_key(w, old ? old : e);
     bool repeat = e->exists && position_compare(&e->raw, c) >= 0;
     if (!repeat && !fold_image(w, c, old ? old : e, &after, err)) return false;
     if (old && (!old->exists || position_compare(&old->raw, c) < 0)) fold_remove(w, old, c, CHANGE_DELETE);
     if (repeat) {
         w->repeats++;
-        if (c->op == CHANGE_READ && !(e->raw.flags & RAW_DELETED)) fold_older_read(w, e, c);
-        return true;
+        return c->op != CHANGE_READ || fold_older_read(w, e, c, err);
     }
-    if (!same_image(w, e, c)) fold_put(w, e, c, after);
-    return true;
+    if (same_image(w, e, c)) return true;
+    fold_put(w, e, c, after);
+    return remember_first(w, e, old, first, err);
 }
 
 static bool fold_delete_event(struct range_work *w, const struct change *c, struct error *err)

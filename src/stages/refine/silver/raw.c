@@ -22,6 +22,10 @@ void raw_encode(const struct raw_row *row, struct buf *out)
     buf_put_u64(out, row->copy);
     buf_put_u64(out, (uint64_t)row->commit_us);
     buf_put_u64(out, (uint64_t)row->valid_from_us);
+    if (row->flags & RAW_MOVED) {
+        buf_put_u32(out, (uint32_t)row->moved.len);
+        buf_put_slice(out, row->moved);
+    }
     if (!(row->flags & RAW_DELETED)) buf_put_slice(out, row->after);
 }
 
@@ -39,7 +43,14 @@ bool raw_decode(struct slice value, struct raw_row *out)
         .valid_from_us = (int64_t)get_le(at + 53, 8),
     };
     memcpy(out->schema, at + 20, SCHEMA_ID);
-    if (!(out->flags & RAW_DELETED)) out->after = (struct slice){at + RAW_HEAD, value.len - RAW_HEAD};
+    struct slice rest = {at + RAW_HEAD, value.len - RAW_HEAD};
+    if (out->flags & RAW_MOVED) {
+        size_t len = rest.len < 4 ? SIZE_MAX : get_le(rest.data, 4);
+        if (rest.len < 4 || rest.len - 4 < len) return false;
+        out->moved = (struct slice){rest.data + 4, len};
+        rest = (struct slice){rest.data + 4 + len, rest.len - 4 - len};
+    }
+    if (!(out->flags & RAW_DELETED)) out->after = rest;
     return true;
 }
 

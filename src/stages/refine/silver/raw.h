@@ -1,7 +1,8 @@
 /* Raw rows: the newest image of each key as the source sent it, kept in the state.
  *
  *   w/<table>\0<key>   i32 epoch, u64 lsn, u64 ordinal, 16 bytes schema id, u8 flags, u64 copy,
- *                      i64 commit_us, i64 valid_from_us, then the image (JSON); little-endian
+ *                      i64 commit_us, i64 valid_from_us, when it moved u32 length and a key, then the image
+ *                      (JSON); little-endian
  *   n/<table>\0<hash>  u64: how many equal rows a table without key holds (REPLICA IDENTITY FULL)
  *   q/<table>\0<n>     a bronze row that waits for the end of a copy (the same tables)
  *   z/<table>\0<position be64><key>  tombstones in the order in which they may be dropped
@@ -18,6 +19,7 @@ enum {
     RAW_DELETED = 1,     /* a tombstone: keeps the position, has no image */
     RAW_QUARANTINED = 2, /* the image did not pass; silver shows the last good one */
     RAW_PARTIAL = 4,     /* unchanged TOAST columns are missing: the copy will bring them */
+    RAW_MOVED = 8,       /* of a row that is not whole: its key changed before the copy brought it */
 };
 
 struct raw_row {
@@ -28,7 +30,8 @@ struct raw_row {
     uint64_t copy; /* hash of the id of the copy that has last seen it; 0: none */
     int64_t commit_us;
     int64_t valid_from_us; /* of its newest version */
-    struct slice after;    /* points into the value */
+    struct slice moved;    /* RAW_MOVED: the key under which the copy brings it; of a tombstone: its key now */
+    struct slice after;    /* these two point into the value */
 };
 
 void raw_encode(const struct raw_row *row, struct buf *out);
