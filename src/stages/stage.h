@@ -53,7 +53,8 @@ enum { STAGE_CAPTURE, STAGE_BRONZE, STAGE_REFINE, STAGE_WAREHOUSE, STAGE_COUNT }
 #define BATCHES_TABLE "gold/batches"
 
 /* A position in bronze is version << 16 | slice and means "everything below is taken". A whole version
- * v is passed by POSITION_AFTER(v). */
+ * v is passed by POSITION_AFTER(v). A row of `batches`, and so gold and the warehouse, always ends a version: there
+ * the slice counts the batches that followed it without anything of bronze (a replay of quarantine). */
 #define POSITION_AFTER(version) (((int64_t)(version) + 1) << 16)
 #define POSITION_VERSION(position) ((int64_t)(position) >> 16)
 

@@ -161,8 +161,10 @@ def other_model(program, path):
     return str(path)
 
 
-def test_replay_after_the_model_permits(running, shop, tmp_path):
-    """A good image, a bad one over it, and a key that never was good."""
+@pytest.mark.parametrize("killed", [False, True])
+def test_replay_after_the_model_permits(running, shop, tmp_path, killed):
+    """A good image, a bad one over it, and a key that never was good; check is exact at once, though the shop is
+    quiet, and after a kill between the replay and its batch."""
     good = shop.run("SELECT min(customer_id) FROM customers")[0][0]
     shop.run("INSERT INTO customers VALUES ('bad', 'bad', '01037', 'x', 'XX')")
     shop.run("UPDATE customers SET customer_state = 'YY' WHERE customer_id = %s", good)
@@ -175,10 +177,16 @@ def test_replay_after_the_model_permits(running, shop, tmp_path):
     assert "bad" in listed(running)
     running.stop()
     running.program = other_model(running.program, tmp_path / "millrace")
-    running.start()
-    running.caught_up()
+    running.start(env={"MILLRACE_FAIL": "gold.model:1"} if killed else None)
     running.command("quarantine", "replay", "customers")
+    if killed:
+        wait_for(running.died, what="the kill in gold")
+        running.process = None
+        running.start()
     wait_for(lambda: "nothing is in quarantine" in listed(running), what="an empty quarantine")
+    running.command("check")
+    wait_for(lambda: running.scalar("SELECT count() FROM dim_customers WHERE state = 'YY'") == "1",
+             what="the row in the warehouse")
     assert running.query("SELECT customer_id, customer_state FROM silver.customers WHERE customer_state IN ('XX', 'YY')"
                          " ORDER BY 2") == [["bad", "XX"], [good, "YY"]]
     assert running.query("SELECT customer_id, customer_state, count() FROM silver.customers_history WHERE"

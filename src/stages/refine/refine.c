@@ -8,7 +8,12 @@
  * Invariants: gold never reads ahead of its input; `batches` names versions that all exist; the outbox is
  * whole only after `batches` says so; marks are cleared last, so that a crash before that only means that
  * some groups are computed again. A range that ends inside a version (a large transaction in slices) moves
- * silver alone. */
+ * silver alone.
+ *
+ * What changes silver between two ranges (a replay of quarantine) is a batch of its own: it ends at the same
+ * place in bronze, and its position counts on from that in the bits of the slice, where no batch ends else. So
+ * each position names one set of versions. Silver's own positions know nothing of it. A run that is killed
+ * before such a batch has its row left marks for gold and nothing to do again: the next run makes the batch. */
 #include "stages/refine/refine.h"
 
 #include "base/clock.h"
@@ -24,7 +29,7 @@
 
 #include <stdio.h>
 
-enum { WAIT_US = 500000, UPKEEP_US = 2000000, RANGE_ROWS = 100000 };
+enum { WAIT_US = 500000, UPKEEP_US = 2000000, RANGE_ROWS = 100000, SLICE_BITS = 0xFFFF };
 
 static struct metric ranges_total = METRIC_COUNTER("millrace_refine_batches_total", "Ranges refined to gold");
 static struct metric rows_total = METRIC_COUNTER("millrace_refine_rows_total", "Changes refined into silver");
@@ -40,13 +45,14 @@ struct refine {
     struct silver *silver;
     struct gold *gold;
     struct base *base;        /* under way; NULL: none */
-    int64_t position;         /* silver, gold and `batches` are complete below */
+    int64_t position;         /* of the last batch: silver, gold and `batches` are complete below */
     int64_t completed;        /* the outbox is whole below: behind position only after a failure in between */
     int64_t silver_position;  /* silver is complete below: further only inside a sliced version */
     uint64_t end_lsn;
     int64_t commit_us;
     int64_t last_upkeep_us;
     bool gold_started;
+    bool unrecorded;          /* silver has changed at its position, `batches` does not say so yet */
     uint64_t shape;           /* of silver's tables when the views were last made */
     _Atomic bool settled;
 };
@@ -60,6 +66,12 @@ const struct columns *batches_columns(void)
     };
     static const struct columns columns = {.items = items, .count = sizeof items / sizeof *items};
     return &columns;
+}
+
+/* Where the last batch ends in bronze. */
+static int64_t bronze_position(const struct refine *r)
+{
+    return r->position & ~(int64_t)SLICE_BITS;
 }
 
 static struct keyed *find_silver(void *arg, const char *table)
@@ -171,9 +183,13 @@ static bool refine_open(struct flow *flow, void **self, struct error *err)
         return error_wrap(err, "refine");
     }
     int64_t least = silver_position_least(r->silver);
-    r->silver_position = least >= 0 && least < r->position ? least : r->position;
+    r->silver_position = least >= 0 && least < bronze_position(r) ? least : bronze_position(r);
     silver_begin_at(r->silver, r->silver_position);
     publish_needed(r);
+    if (!gold_marks_left(r->gold, &r->unrecorded, err)) {
+        refine_close(r);
+        return error_wrap(err, "refine");
+    }
     /* a run killed between `batches` and the outbox left the batch without its mark of completeness */
     if (r->position > 0 && !complete_outbox(r, err)) {
         refine_close(r);
@@ -251,7 +267,8 @@ static bool plan(struct refine *r, struct range *range, struct error *err)
 {
     /* ranges that are done again end where they ended: where a table stands, at the last batch, then where
      * silver stands */
-    int64_t reached = r->silver_position < r->position ? r->position : silver_position_most(r->silver);
+    int64_t batch = bronze_position(r);
+    int64_t reached = r->silver_position < batch ? batch : silver_position_most(r->silver);
     int64_t next = silver_position_next(r->silver, r->silver_position);
     struct range_limits limits = {
         .size_bytes = r->flow->config->refine_bytes,
@@ -265,7 +282,7 @@ static bool plan(struct refine *r, struct range *range, struct error *err)
     if (!range_plan(r->bronze, r->silver_position, &limits, range, err)) return false;
     /* what a killed run had taken of a large transaction may be far more than a range: it comes in pieces, as it
      * came then, and silver passes over what it has */
-    if (range->to < limits.end && r->silver_position >= r->position) range->sliced = true;
+    if (range->to < limits.end && r->silver_position >= batch) range->sliced = true;
     return true;
 }
 
@@ -304,7 +321,8 @@ static void give_snapshot(struct refine *r)
 {
     pthread_mutex_lock(&r->flow->check_lock);
     struct check_request *check = &r->flow->check;
-    if (check->cut_version >= 0 && !check->snapshot && r->position >= POSITION_AFTER(check->cut_version)) {
+    bool wanted = check->cut_version >= 0 && !check->snapshot;
+    if (wanted && !r->unrecorded && r->position >= POSITION_AFTER(check->cut_version)) {
         check->snapshot = state_snapshot_take(r->flow->state);
         check->position = r->position;
         check->batches_version = delta_version(r->batches);
@@ -342,6 +360,7 @@ static bool finish_range(struct refine *r, const struct range *range, struct err
     failpoint("refine.batches");
     if (!write_batches_row(r, range, err)) return false;
     r->position = range->to;
+    r->unrecorded = false;
     /* views first: who waits for this batch to show finds its new columns */
     show_views(r);
     if (!complete_outbox(r, err) || !gold_clear_marks(r->gold, err)) return false;
@@ -358,14 +377,15 @@ static bool take_range(struct refine *r, struct range *range, struct error *err)
     range_rows_free(&rows);
     if (!ok) return false;
     failpoint("refine.silver");
-    bool known = range->to <= r->position; /* `batches` has it already: only the state was behind */
+    /* `batches` has it already: only the state was behind, or a table that was left behind */
+    bool known = range->to <= bronze_position(r);
     if (!known) histogram_record(&silver_time, clock_mono_us() - start_us);
     /* what fails from here on is planned again as this range, not as a longer one: the outbox has its blocks
      * under this position */
     if (!known && !range->sliced && !finish_range(r, range, err)) return false;
     r->silver_position = range->to;
     recent_drop(&r->flow->recent, range->sliced ? range->version - 1 : range->version);
-    if (known) return true;
+    if (known) return gold_marks_left(r->gold, &r->unrecorded, err);
     int64_t took_us = clock_mono_us() - start_us;
     histogram_record(&range_time, took_us);
     metric_add(&ranges_total, 1);
@@ -393,10 +413,36 @@ static bool replay(struct refine *r, char *request, struct error *err)
     char *key = strchr(request, 0x1f);
     if (key) *key++ = '\0';
     size_t repaired = 0;
-    bool ok = silver_replay(r->silver, request, key, r->position, &repaired, err);
+    bool ok = silver_replay(r->silver, request, key, &repaired, err);
+    r->unrecorded = r->unrecorded || repaired > 0 || !ok;
     if (ok) log_info("refine", "replayed", "table=%s repaired=%zu", request, repaired);
     mem_free(request);
     return ok;
+}
+
+/* Silver stands where the last batch ended, and so does all that gold computes. */
+static bool between_batches(const struct refine *r)
+{
+    return r->position > 0 && !r->base && r->silver_position == bronze_position(r) &&
+           silver_position_most(r->silver) <= r->silver_position && !gold_whole_running(r->gold) &&
+           (r->position & SLICE_BITS) < SLICE_BITS;
+}
+
+/* The batch of what has changed in silver between two ranges. */
+static bool own_batch(struct refine *r, struct error *err)
+{
+    const struct range range = {.to = r->position + 1, .version = POSITION_VERSION(r->position) - 1};
+    atomic_store(&r->settled, false);
+    return finish_range(r, &range, err);
+}
+
+/* Replays that were asked for, then the batch that shows what they repaired. */
+static bool between_step(struct refine *r, struct error *err)
+{
+    if (!between_batches(r)) return true;
+    char *request = queue_pop(&r->flow->replay_requests, 0);
+    if (request && !replay(r, request, err)) return false;
+    return !r->unrecorded || own_batch(r, err);
 }
 
 static bool whole_step(struct refine *r, bool *did, struct error *err)
@@ -478,8 +524,7 @@ static bool refine_step(void *self, enum progress *out, struct error *err)
     *out = PROGRESS_IDLE;
     if (clock_mono_us() - r->last_upkeep_us > UPKEEP_US && !upkeep(r, err)) return error_wrap(err, "refine upkeep");
     if (r->completed < r->position && !complete_outbox(r, err)) return error_wrap(err, "refine");
-    char *request = queue_pop(&r->flow->replay_requests, 0);
-    if (request) return replay(r, request, err);
+    if (!between_step(r, err)) return false;
     bool based;
     if (!base_step(r, &based, err)) return false;
     if (based) {

@@ -86,6 +86,8 @@ size_t gold_index_columns(const struct gold *g, const char *table, const char **
  * the batch's row in `batches` is durable. */
 bool gold_apply(struct gold *g, int64_t position, struct error *err) MUST_CHECK;
 bool gold_clear_marks(struct gold *g, struct error *err) MUST_CHECK;
+/* Whether silver's tables have marks that are not cleared: they have changed since the last batch. */
+bool gold_marks_left(struct gold *g, bool *left, struct error *err) MUST_CHECK;
 /* gold_apply with every row model recomputed. */
 bool gold_rebuild(struct gold *g, int64_t position, struct error *err) MUST_CHECK;
 /* Nothing is built yet (first run, lost state): the next gold_apply recomputes every model. */

@@ -320,6 +320,31 @@ static bool marked_inputs(struct gold *g, struct map *names, struct error *err)
     return state_iter_close(it, err);
 }
 
+static bool is_model(const struct gold *g, struct slice name)
+{
+    for (size_t i = 0; i < g->models.count; i++)
+        if (slice_equal(slice_of(g->models.items[i].name), name)) return true;
+    return false;
+}
+
+bool gold_marks_left(struct gold *g, bool *left, struct error *err)
+{
+    struct map names = {0};
+    struct slice name;
+    *left = false;
+    bool ok = marked_inputs(g, &names, err);
+    for (size_t at = 0; ok && !*left && map_next(&names, &at, &name, NULL);) {
+        int64_t from = -1, to = -1;
+        if (is_model(g, name)) continue;
+        char *text = mem_textn(name.data, name.len);
+        ok = gold_get_number(g, "dc", text, &from, err) && gold_get_number(g, "dm", text, &to, err);
+        *left = to > from;
+        mem_free(text);
+    }
+    map_free(&names, NULL);
+    return ok;
+}
+
 bool gold_marks_clear(struct gold *g, struct error *err)
 {
     struct map names = {0};

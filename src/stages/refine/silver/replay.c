@@ -1,5 +1,10 @@
 /* Replay of quarantined keys: the newest raw image is cleaned again, after a rule or a type was mended. And
- * cleaning for check, from a snapshot of the state alone. */
+ * cleaning for check, from a snapshot of the state alone.
+ *
+ *   <table>_history --> <table> --> quarantine --> the raw row's flag
+ *
+ *  1. A run that is killed in between leaves the key in quarantine, so the next replay does the rest, or its
+ *     flag, so the next image does; the history gets the version once. */
 #include "stages/refine/gold/gold.h"
 #include "stages/refine/silver/silver_int.h"
 
@@ -57,29 +62,34 @@ static bool history_has(struct silver *s, const struct table *t, const struct en
     return true;
 }
 
-/* A key's newest image passed: current first, then history, then it leaves quarantine, so that a run that
- * is killed in between finds it in quarantine still and does the rest. */
+/* Its flag goes last: while it is there, a later good image takes the key out of quarantine. */
+static bool clear_flag(struct silver *s, const struct table *t, struct entry *e, struct error *err)
+{
+    struct state_batch *batch = state_batch_new();
+    e->raw.flags &= (uint8_t)~RAW_QUARANTINED;
+    raw_put_row(t, e, batch);
+    bool ok = state_write(s->flow->state, batch, err);
+    state_batch_free(batch);
+    return ok;
+}
+
+/* A key's newest image passed: history first, as a range does, then current. */
 static bool replay_commit(struct silver *s, struct table *t, struct entry *e, struct slice model_part,
-                          int64_t position, struct error *err)
+                          struct error *err)
 {
     struct buf row = {0}, history = {0};
-    struct state_batch *also = state_batch_new();
     const struct version v = raw_version(e);
     bool has = false;
     put_current_row(&row, model_part, &v);
     bool ok = put_history_row(t, buf_slice(&row), v.op, v.valid_from_us, &history, err);
-    e->raw.flags &= (uint8_t)~RAW_QUARANTINED;
-    raw_put_row(t, e, also);
     struct keyed_change change = {e->key, buf_slice(&row)};
     struct gold_mark mark = {s->flow->state, t->name};
     struct keyed_counts counts;
     size_t one = 1;
-    if (position < keyed_position(t->current)) position = keyed_position(t->current);
-    ok = ok &&
-         keyed_merge(t->current, s->conn, &change, 1, position, also, s->hooks.applied, &mark, &counts,
-                     err) &&
-         history_has(s, t, e, &has, err) && (has || commit_history(s, t, &history, &one, 1, -1, err));
-    state_batch_free(also);
+    ok = ok && history_has(s, t, e, &has, err) &&
+         (has || commit_history(s, t, &history, &one, 1, -1, err)) &&
+         keyed_merge(t->current, s->conn, &change, 1, keyed_position(t->current), NULL, s->hooks.applied,
+                     &mark, &counts, err);
     buf_free(&row);
     buf_free(&history);
     return ok;
@@ -97,8 +107,8 @@ static bool leave_quarantine(struct silver *s, const char *table, struct slice k
     return ok;
 }
 
-static bool replay_key(struct silver *s, struct table *t, struct slice key, int64_t position,
-                       size_t *repaired, struct error *err)
+static bool replay_key(struct silver *s, struct table *t, struct slice key, size_t *repaired,
+                       struct error *err)
 {
     struct buf full = {0}, value = {0};
     struct entry e = {.key = key};
@@ -116,7 +126,8 @@ static bool replay_key(struct silver *s, struct table *t, struct slice key, int6
     }
     bool good = ok && lives && !item.reason.data;
     if (good)
-        ok = replay_commit(s, t, &e, item.row, position, err) && leave_quarantine(s, t->name, key, err);
+        ok = replay_commit(s, t, &e, item.row, err) && leave_quarantine(s, t->name, key, err) &&
+             clear_flag(s, t, &e, err);
     else if (ok && found && e.raw.flags & RAW_DELETED)
         ok = leave_quarantine(s, t->name, key, err);
     *repaired += ok && good;
@@ -126,7 +137,7 @@ static bool replay_key(struct silver *s, struct table *t, struct slice key, int6
     return ok;
 }
 
-bool silver_replay(struct silver *s, const char *table, const char *key, int64_t position, size_t *repaired,
+bool silver_replay(struct silver *s, const char *table, const char *key, size_t *repaired,
                    struct error *err)
 {
     struct replay r = {.silver = s, .table = table && *table ? table : NULL, .key = key};
@@ -134,7 +145,7 @@ bool silver_replay(struct silver *s, const char *table, const char *key, int64_t
     bool ok = keyed_scan(s->quarantine, NULL, take_quarantined, &r, err);
     for (size_t i = 0; ok && i < r.count; i++) {
         struct table *t = silver_find(s, r.tables[i]);
-        if (t && t->current) ok = replay_key(s, t, r.keys[i], position, repaired, err);
+        if (t && t->current) ok = replay_key(s, t, r.keys[i], repaired, err);
     }
     mem_free(r.keys);
     mem_free(r.tables);

@@ -65,8 +65,9 @@ bool silver_stand_at(struct silver *s, int64_t position, struct error *err) MUST
 int64_t silver_position_next(const struct silver *s, int64_t after);
 /* {"orders":12,"orders_history":9,...} */
 void silver_versions(const struct silver *s, struct buf *json);
-/* Cleans the newest raw image of quarantined keys again ("orders" and a key, or NULL for all). */
-bool silver_replay(struct silver *s, const char *table, const char *key, int64_t position, size_t *repaired,
+/* Cleans the newest raw image of quarantined keys again ("orders" and a key, or NULL for all). Tables stay at
+ * their positions: the caller has gold follow and records the new versions. */
+bool silver_replay(struct silver *s, const char *table, const char *key, size_t *repaired,
                    struct error *err) MUST_CHECK;
 bool silver_upkeep(struct silver *s, struct error *err) MUST_CHECK;
 
