@@ -5,7 +5,7 @@ PLAIN_SOURCES   := $(filter-out $(ENGINE_SOURCES),$(UNIT_SOURCES))
 PLAIN_TESTS     := $(PLAIN_SOURCES:tests/unit/%.c=$(OUT)/tests/%)
 VALGRIND_TESTS  := $(addprefix build/release/tests/,$(filter test_row test_engine test_views test_delta_parquet \
                      test_keyed,$(UNIT_SOURCES:tests/unit/%.c=%)))
-UNIT_SECONDS    ?= 120
+UNIT_SECONDS    ?= 300
 VALGRIND        := valgrind --quiet --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
                    --error-exitcode=9 --fair-sched=yes --suppressions=$(CURDIR)/tests/valgrind.supp
 
