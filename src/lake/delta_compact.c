@@ -7,13 +7,13 @@
  *  4. The commit is all dataChange=false and carries nothing else: readers of the history do not see
  *     it, and appends of other writers pass it by.
  *  5. Memory is bounded by one small file, or a batch of very small ones (a statement for each would cost
- *     more than its rows): the rows stream from file to file, the statistics of the new one are computed
- *     on the way. */
+ *     more than its rows), and by one new file (MERGED_BYTES of Parquet at most): rows stream from file to
+ *     file, but the engine takes them faster than it encodes. The statistics are computed on the way. */
 #include "lake/delta_int.h"
 
 #include <stdlib.h>
 
-enum { GROWTH = 2, FILES_MAX = 128, BATCH_BYTES = 1 << 20 };
+enum { GROWTH = 2, FILES_MAX = 128, BATCH_BYTES = 1 << 20, MERGED_BYTES = 16 << 20 };
 
 typedef const struct delta_file *file_ref;
 
@@ -66,11 +66,14 @@ static bool next_group(file_ref *files, size_t count, int64_t rows_max, bool eag
 {
     while (*at < count) {
         size_t from = *at;
-        int64_t rows = files[(*at)++]->rows;
+        int64_t rows = files[*at]->rows, size_bytes = files[*at]->size_bytes;
+        (*at)++;
         while (*at < count && *at - from < FILES_MAX && same_partition(files[from], files[*at])) {
             int64_t more = files[*at]->rows;
+            if (size_bytes + files[*at]->size_bytes > MERGED_BYTES) break;
             if (rows + more > rows_max || (!eager && more > GROWTH * (rows + 1))) break;
             rows += more;
+            size_bytes += files[*at]->size_bytes;
             (*at)++;
         }
         *out = (struct group){files + from, *at - from, rows};

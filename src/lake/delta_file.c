@@ -44,7 +44,8 @@ void delta_read_structure(const struct columns *columns, struct buf *out)
     }
 }
 
-/* Parallel encoding keeps the order of rows; parallel parsing and inserting would not. */
+/* Parallel encoding keeps the order of rows; parallel parsing and inserting would not. The engine's own blocks and
+ * row groups are of hundreds of megabytes: what is written here at once would stand in memory twice. */
 void delta_put_insert(const struct delta_table *t, const char *name, struct buf *sql)
 {
     struct buf structure = {0};
@@ -58,7 +59,9 @@ void delta_put_insert(const struct delta_table *t, const char *name, struct buf 
                       "output_format_parquet_parallel_encoding=1, engine_file_truncate_on_insert=1, "
                       "output_format_parquet_compression_method='zstd', "
                       "output_format_parquet_write_bloom_filter=0, "
-                      "output_format_parquet_row_group_size_bytes=134217728");
+                      "max_insert_block_size=16384, min_insert_block_size_rows=16384, "
+                      "min_insert_block_size_bytes=8388608, "
+                      "output_format_parquet_row_group_size_bytes=33554432");
     buf_free(&structure);
     mem_free(path);
 }
