@@ -9,7 +9,9 @@
 enum { SLICES_MAX = 0xFFFF, SLICE_ROWS_MIN = 1000 };
 
 /* The order of all rows; those of a copy share their place, and their hash tells them apart. */
-#define PLACE "tuple(epoch, lsn, ordinal, " RANGE_BRACKETS_FIRST ", cityHash64(ifNull(key, ''), ifNull(after, '')))"
+#define PLACE                                            \
+    "tuple(epoch, lsn, ordinal, " RANGE_BRACKETS_FIRST \
+    ", cityHash64(ifNull(key, ''), ifNull(after, '')))"
 
 struct base {
     struct delta_table *bronze; /* as of the base's version */
@@ -102,7 +104,8 @@ static bool find_end(const struct base *b, char **end, struct error *err)
     range_put_rows(b->bronze, &b->range, &sql);
     buf_put_char(&sql, ')');
     put_after(b, &sql);
-    buf_printf(&sql, " ORDER BY place LIMIT %lld) HAVING count() > 0 SETTINGS max_threads=2", (long long)b->slice_rows);
+    buf_printf(&sql, " ORDER BY place LIMIT %lld) HAVING count() > 0 SETTINGS max_threads=2",
+               (long long)b->slice_rows);
     bool ok = engine_query(b->conn, buf_text(&sql), "TSV", NULL, 0, &answer, err);
     buf_free(&sql);
     if (!ok) return false;
@@ -133,9 +136,10 @@ bool base_next(struct base *b, struct engine_result *rows, int64_t *slice, struc
     if (b->range.file_count && !find_end(b, &end, err)) return error_wrap(err, "refine: reading bronze");
     if (!end) /* a file that is not found gives no error */
         return b->taken == b->range.rows ||
-               error_set(err, ERROR_RETRY, "refine: %lld rows of bronze came instead of %lld", (long long)b->taken,
-                         (long long)b->range.rows);
-    bool ok = b->slice < SLICES_MAX || error_set(err, ERROR_FATAL, "refine: bronze has more than %d slices", SLICES_MAX);
+               error_set(err, ERROR_RETRY, "refine: %lld rows of bronze came instead of %lld",
+                         (long long)b->taken, (long long)b->range.rows);
+    bool ok = b->slice < SLICES_MAX ||
+              error_set(err, ERROR_FATAL, "refine: bronze has more than %d slices", SLICES_MAX);
     if (!ok || !read_slice(b, end, rows, err)) {
         mem_free(end);
         return error_wrap(err, "refine: reading bronze");
