@@ -75,7 +75,7 @@ def test_layers_are_made_again_after_the_log_is_cut(millrace, shop, aged):
         assert millrace.stop() == 0
         assert log_begins(millrace) > 0
         millrace.command("rebuild", layer)
-        millrace.start(env=ENV)
+        millrace.start(env={**ENV, "MILLRACE_REFINE_BYTES": "64KB"})  # several slices
         millrace.caught_up()
         wait_for(lambda: histories(millrace) == before, what=f"{before} instead of {histories(millrace)}", timeout=20)
         assert "the state is made from bronze's files" in millrace.tail(20000)

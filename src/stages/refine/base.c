@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-enum { SLICES_MAX = 0xFFFF, SLICE_ROWS_MIN = 1000 };
+enum { SLICES_MAX = 0xFFFF, SLICE_ROWS_MIN = 100 };
 
 /* The order of all rows; those of a copy share their place, and their hash tells them apart. */
 #define PLACE                                            \
@@ -82,8 +82,8 @@ bool base_open(struct base **out, const char *lake, int64_t last_version, struct
         int64_t fit = (int64_t)((double)b->range.rows * (double)size_bytes / (double)all_bytes);
         if (fit < b->slice_rows) b->slice_rows = fit > SLICE_ROWS_MIN ? fit : SLICE_ROWS_MIN;
     }
-    log_info("refine", "the state is made from bronze's files", "version=%lld files=%zu rows=%lld",
-             (long long)b->range.version, b->range.file_count, (long long)b->range.rows);
+    log_info("refine", "the state is made from bronze's files", "version=%lld files=%zu rows=%lld slices_of=%lld",
+             (long long)b->range.version, b->range.file_count, (long long)b->range.rows, (long long)b->slice_rows);
     *out = b;
     return true;
 }
