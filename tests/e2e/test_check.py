@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import threading
@@ -73,6 +74,27 @@ def test_a_corrupt_silver_file_is_named(millrace, shop):
     corrupt_newest_file(f"{millrace.home}/lake/silver/order_payments",
                         lambda t: set_first(t, "payment_value", Decimal("99.99")))
     expect_difference(millrace, "silver", "order_payments")
+
+
+def add_again(folder):
+    """A commit that adds a copy of a file that is there."""
+    log = sorted(pathlib.Path(folder, "_delta_log").glob("*.json"))
+    adds = [json.loads(line) for entry in log for line in entry.read_text(encoding="utf8").splitlines() if '"add"' in line]
+    path = pathlib.Path(folder, adds[0]["add"]["path"])
+    adds[0]["add"]["path"] = "again-" + path.name
+    shutil.copy(path, path.with_name("again-" + path.name))
+    log[-1].with_name(f"{len(log):020d}.json").write_text(json.dumps(adds[0]) + "\n", encoding="utf8")
+
+
+def test_a_change_that_stands_twice_in_a_history_is_named(millrace, shop):
+    start(millrace, shop)
+    millrace.stop()
+    add_again(f"{millrace.home}/lake/silver/order_payments_history")
+    millrace.start()
+    shop.run("UPDATE order_payments SET payment_value = payment_value + 1 WHERE order_id ="
+             " (SELECT max(order_id) FROM order_payments)")
+    millrace.caught_up()
+    expect_difference(millrace, "silver", "order_payments_history")
 
 
 def test_a_corrupt_gold_file_is_named(millrace, shop):

@@ -1,6 +1,6 @@
 """Bronze's log is kept for a while only: what is made again from bronze must not need its beginning.
 
-MILLRACE_LAYERS sets which layers are made again, one after the other."""
+MILLRACE_LAYERS sets which layers are made again, one after the other; with it the slow tests run, too."""
 
 import errno
 import os
@@ -13,6 +13,7 @@ from test_writes import FOREVER, LINK, Disk, library  # pylint: disable=unused-i
 
 ENV = {"MILLRACE_CHECKPOINT_COMMITS": "3", "MILLRACE_LOG_RETENTION_S": "1", "MILLRACE_TOMBSTONE_RETENTION_S": "10"}
 LAYERS = os.environ.get("MILLRACE_LAYERS", "state").split()
+slow = pytest.mark.skipif("MILLRACE_LAYERS" not in os.environ, reason="runs in make torture")
 HISTORIES = ("orders", "order_items", "order_payments", "sellers", "notes")
 
 
@@ -74,7 +75,7 @@ def test_layers_are_made_again_after_the_log_is_cut(millrace, shop, aged):
         assert millrace.stop() == 0
         assert log_begins(millrace) > 0
         millrace.command("rebuild", layer)
-        millrace.start(env=ENV)
+        millrace.start(env={**ENV, "MILLRACE_REFINE_BYTES": "64KB"})  # several slices
         millrace.caught_up()
         wait_for(lambda: histories(millrace) == before, what=f"{before} instead of {histories(millrace)}", timeout=20)
         assert "the state is made from bronze's files" in millrace.tail(20000)
@@ -83,6 +84,7 @@ def test_layers_are_made_again_after_the_log_is_cut(millrace, shop, aged):
         proves(millrace, shop)
 
 
+@slow
 def test_a_table_left_behind_finds_its_changes(millrace, shop, aged, library, tmp_path):
     """It waits while the log would be cut; the others go on."""
     disk = Disk(library, tmp_path, millrace.home)
@@ -115,6 +117,7 @@ def test_a_table_left_behind_finds_its_changes(millrace, shop, aged, library, tm
     proves(millrace, shop)
 
 
+@slow
 def test_a_history_that_is_ahead_is_not_doubled(millrace, shop):
     """Killed between the commit of a table's history and that of its current rows, again and again."""
     shoplib.load_sample(shop, orders=100)

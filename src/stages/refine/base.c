@@ -6,10 +6,12 @@
 
 #include <stdlib.h>
 
-enum { SLICES_MAX = 0xFFFF, SLICE_ROWS_MIN = 1000 };
+enum { SLICES_MAX = 0xFFFF, SLICE_ROWS_MIN = 100 };
 
 /* The order of all rows; those of a copy share their place, and their hash tells them apart. */
-#define PLACE "tuple(epoch, lsn, ordinal, " RANGE_BRACKETS_FIRST ", cityHash64(ifNull(key, ''), ifNull(after, '')))"
+#define PLACE                                            \
+    "tuple(epoch, lsn, ordinal, " RANGE_BRACKETS_FIRST \
+    ", cityHash64(ifNull(key, ''), ifNull(after, '')))"
 
 struct base {
     struct delta_table *bronze; /* as of the base's version */
@@ -80,8 +82,8 @@ bool base_open(struct base **out, const char *lake, int64_t last_version, struct
         int64_t fit = (int64_t)((double)b->range.rows * (double)size_bytes / (double)all_bytes);
         if (fit < b->slice_rows) b->slice_rows = fit > SLICE_ROWS_MIN ? fit : SLICE_ROWS_MIN;
     }
-    log_info("refine", "the state is made from bronze's files", "version=%lld files=%zu rows=%lld",
-             (long long)b->range.version, b->range.file_count, (long long)b->range.rows);
+    log_info("refine", "the state is made from bronze's files", "version=%lld files=%zu rows=%lld slices_of=%lld",
+             (long long)b->range.version, b->range.file_count, (long long)b->range.rows, (long long)b->slice_rows);
     *out = b;
     return true;
 }
@@ -102,7 +104,8 @@ static bool find_end(const struct base *b, char **end, struct error *err)
     range_put_rows(b->bronze, &b->range, &sql);
     buf_put_char(&sql, ')');
     put_after(b, &sql);
-    buf_printf(&sql, " ORDER BY place LIMIT %lld) HAVING count() > 0 SETTINGS max_threads=2", (long long)b->slice_rows);
+    buf_printf(&sql, " ORDER BY place LIMIT %lld) HAVING count() > 0 SETTINGS max_threads=2",
+               (long long)b->slice_rows);
     bool ok = engine_query(b->conn, buf_text(&sql), "TSV", NULL, 0, &answer, err);
     buf_free(&sql);
     if (!ok) return false;
@@ -133,9 +136,10 @@ bool base_next(struct base *b, struct engine_result *rows, int64_t *slice, struc
     if (b->range.file_count && !find_end(b, &end, err)) return error_wrap(err, "refine: reading bronze");
     if (!end) /* a file that is not found gives no error */
         return b->taken == b->range.rows ||
-               error_set(err, ERROR_RETRY, "refine: %lld rows of bronze came instead of %lld", (long long)b->taken,
-                         (long long)b->range.rows);
-    bool ok = b->slice < SLICES_MAX || error_set(err, ERROR_FATAL, "refine: bronze has more than %d slices", SLICES_MAX);
+               error_set(err, ERROR_RETRY, "refine: %lld rows of bronze came instead of %lld",
+                         (long long)b->taken, (long long)b->range.rows);
+    bool ok = b->slice < SLICES_MAX ||
+              error_set(err, ERROR_FATAL, "refine: bronze has more than %d slices", SLICES_MAX);
     if (!ok || !read_slice(b, end, rows, err)) {
         mem_free(end);
         return error_wrap(err, "refine: reading bronze");

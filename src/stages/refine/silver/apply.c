@@ -164,7 +164,8 @@ static bool leave_behind(struct silver *s, struct table *t, struct error *err)
     bool waited = t->record.behind;
     t->failed = true;
     t->record.behind = true;
-    if (t->record.position < s->from && !waited) t->record.position = s->from; /* nothing of it in between */
+    /* nothing of it came in between: bronze keeps its log from where a table waits */
+    if (t->record.position < s->from && !waited) t->record.position = s->from;
     metric_add(&tables_behind, 1);
     struct state_batch *batch = state_batch_new();
     table_put_record(t, batch);
