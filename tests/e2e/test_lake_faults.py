@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import shoplib
-from conftest import wait_for
+from conftest import slow, wait_for
 from faultlib import cut, damaged, fails, garble, live_files, log_entries, remove, unreadable
 
 REPAIR = {"bronze": "restore it from a backup", "silver": "`millrace rebuild silver`",
@@ -79,6 +79,7 @@ def test_damaged_deletion_vector(filled, shop):
     proves(filled, shop)
 
 
+@slow
 def test_damage_under_a_running_program(millrace, shop):
     """Silver and gold are read by check; history and bronze have nothing to compare with, but must be whole."""
     fill(millrace, shop)
@@ -107,6 +108,7 @@ def test_bronze_lost_without_a_backup(filled, shop):
     proves(filled, shop)
 
 
+@slow
 def test_damaged_checkpoint(millrace, shop):
     """The log replaces it as long as it reaches back; readers do not stumble over it any more."""
     fill(millrace, shop, "--checkpoint-commits", "2")

@@ -1,19 +1,18 @@
 """Bronze's log is kept for a while only: what is made again from bronze must not need its beginning.
 
-MILLRACE_LAYERS sets which layers are made again, one after the other; with it the slow tests run, too."""
+MILLRACE_LAYERS sets which layers are made again, one after the other."""
 
 import errno
 import os
 
 import pytest
 import shoplib
-from conftest import wait_for
+from conftest import slow, wait_for
 from test_kill import Load
 from test_writes import FOREVER, LINK, Disk, library  # pylint: disable=unused-import
 
 ENV = {"MILLRACE_CHECKPOINT_COMMITS": "3", "MILLRACE_LOG_RETENTION_S": "1", "MILLRACE_TOMBSTONE_RETENTION_S": "10"}
 LAYERS = os.environ.get("MILLRACE_LAYERS", "state").split()
-slow = pytest.mark.skipif("MILLRACE_LAYERS" not in os.environ, reason="runs in make torture")
 HISTORIES = ("orders", "order_items", "order_payments", "sellers", "notes")
 
 
@@ -69,6 +68,7 @@ def aged(millrace, shop):
     return changes
 
 
+@slow
 def test_layers_are_made_again_after_the_log_is_cut(millrace, shop, aged):
     for layer in LAYERS:
         before = histories(millrace)

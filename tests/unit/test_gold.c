@@ -599,7 +599,7 @@ static void test_random_fixed(void **unused)
 {
     (void)unused;
     run_random(1, 36);
-    run_random(20260131, 24);
+    run_random(20260131, 10);
 }
 
 static void test_random_new(void **unused)

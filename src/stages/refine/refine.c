@@ -47,6 +47,7 @@ struct refine {
     struct base *base;        /* under way; NULL: none */
     int64_t position;         /* of the last batch: silver, gold and `batches` are complete below */
     int64_t completed;        /* the outbox is whole below: behind position only after a failure in between */
+    int64_t again_to;         /* where the last range that failed ends: it is taken again as it was */
     int64_t silver_position;  /* silver is complete below: further only inside a sliced version */
     uint64_t end_lsn;
     int64_t commit_us;
@@ -269,6 +270,7 @@ static bool plan(struct refine *r, struct range *range, struct error *err)
      * silver stands */
     int64_t batch = bronze_position(r);
     int64_t reached = r->silver_position < batch ? batch : silver_position_most(r->silver);
+    if (reached < r->again_to) reached = r->again_to; /* tables that failed are closed, and do not tell */
     int64_t next = silver_position_next(r->silver, r->silver_position);
     struct range_limits limits = {
         .size_bytes = r->flow->config->refine_bytes,
@@ -539,7 +541,9 @@ static bool refine_step(void *self, enum progress *out, struct error *err)
         *out = PROGRESS_SOME;
         atomic_store(&r->settled, false);
         bool did;
-        ok = take_range(r, &range, err) && (range.sliced || whole_step(r, &did, err));
+        ok = take_range(r, &range, err);
+        if (!ok) r->again_to = range.to;
+        ok = ok && (range.sliced || whole_step(r, &did, err));
     } else {
         give_snapshot(r);
         atomic_store(&r->flow->refine_hungry, true);
