@@ -104,7 +104,8 @@ static bool take_row(void *arg, struct slice key, struct slice row, struct error
     struct taking *t = arg;
     while (t->at < t->count && t->keys[t->at].data != key.data)
         t->at++;
-    if (t->at == t->count) return error_set(err, ERROR_FATAL, "%s: a row that was not asked for", t->f->k->name);
+    if (t->at == t->count)
+        return error_set(err, ERROR_FATAL, "%s: a row that was not asked for", t->f->k->name);
     return t->f->each(t->f->arg, t->values[t->at++], key, row, err);
 }
 
@@ -165,8 +166,10 @@ static bool find_by_index(struct find *f, struct error *err)
         buf_clear(&prefix);
         keyed_put_index_prefix(f->k, f->column, f->values[i].text, &prefix);
         state_iter_seek(it, buf_slice(&prefix));
-        while (ok && state_iter_next(it, &entry, &nothing))
-            ok = put_key(f, &f->values[i], (struct slice){entry.data + prefix.len, entry.len - prefix.len}, err);
+        while (ok && state_iter_next(it, &entry, &nothing)) {
+            struct slice key = {entry.data + prefix.len, entry.len - prefix.len};
+            ok = put_key(f, &f->values[i], key, err);
+        }
     }
     buf_free(&all);
     buf_free(&prefix);

@@ -95,7 +95,8 @@ static bool make_views(const struct gold *g, const struct gold_model *m, struct 
                        const char *database, const int64_t *versions, struct error *err)
 {
     for (size_t i = 0; i < m->table_count; i++)
-        if (!make_view(g, conn, database, &g->models.inputs[m->tables[i]], versions ? versions[i] : -1, err))
+        if (!make_view(g, conn, database, &g->models.inputs[m->tables[i]], versions ? versions[i] : -1,
+                       err))
             return false;
     return true;
 }
@@ -324,7 +325,8 @@ static bool check_count(const struct gold_full *r, struct error *err)
 {
     int64_t count = keyed_row_count(r->m->keyed);
     return count == (int64_t)r->row_count ||
-           error_set(err, ERROR_CONFIG, "a key comes twice: %zu rows have %lld keys", r->row_count, (long long)count);
+           error_set(err, ERROR_CONFIG, "a key comes twice: %zu rows have %lld keys", r->row_count,
+                     (long long)count);
 }
 
 /* The rows that are in memory; after the last ones what vanished, and the final merge. */
@@ -385,7 +387,8 @@ struct gold_full *gold_full_open(struct gold *g, struct gold_model *m, struct en
         r->versions = mem_resize(NULL, m->table_count + 1, sizeof *r->versions);
         for (size_t i = 0; i < m->table_count; i++) {
             const struct gold_input *in = &g->models.inputs[m->tables[i]];
-            r->versions[i] = in->kind == GOLD_HISTORY ? delta_version(in->history) : keyed_version(in->keyed);
+            bool history = in->kind == GOLD_HISTORY;
+            r->versions[i] = history ? delta_version(in->history) : keyed_version(in->keyed);
         }
     }
     return r;

@@ -297,7 +297,8 @@ static bool compare(struct slice_run *r, struct slice result, struct error *err)
 {
     struct slice row, key;
     void *value;
-    if (!keyed_find_many(r->m->keyed, r->m->group, r->groups, r->count, take_existing, r, err)) return false;
+    if (!keyed_find_many(r->m->keyed, r->m->group, r->groups, r->count, take_existing, r, err))
+        return false;
     while (result.len) {
         if (!row_next(&r->m->columns, &result, r->g->fields, &row))
             return error_set(err, ERROR_FATAL, "the engine's rows do not have the model's shape");
@@ -381,8 +382,8 @@ void gold_groups_cancel(struct gold_groups *run)
     mem_free(run);
 }
 
-bool gold_groups_begin(struct gold *g, struct gold_model *m, const struct map *groups, struct gold_changes *c,
-                       struct gold_groups **out, struct error *err)
+bool gold_groups_begin(struct gold *g, struct gold_model *m, const struct map *groups,
+                       struct gold_changes *c, struct gold_groups **out, struct error *err)
 {
     struct gold_groups *run = mem_alloc(sizeof *run);
     *run = (struct gold_groups){.groups = groups};

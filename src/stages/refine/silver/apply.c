@@ -237,8 +237,9 @@ static bool share_end(struct share *p, int64_t position, struct error *err)
     int64_t settled_us = clock_mono_us() - start_us;
     ok = ok && commit_table(&p->w, &settled, position, err);
     if (ok)
-        log_debug("refine", "silver", "table=%s rows=%zu fold_us=%lld clean_us=%lld settle_us=%lld commit_us=%lld",
-                  p->table->name, p->w.version_count, (long long)p->folded_us, (long long)p->cleaned_us,
+        log_debug("refine", "silver",
+                  "table=%s rows=%zu fold_us=%lld clean_us=%lld settle_us=%lld commit_us=%lld", p->table->name,
+                  p->w.version_count, (long long)p->folded_us, (long long)p->cleaned_us,
                   (long long)settled_us, (long long)(clock_mono_us() - start_us - settled_us));
     settled_free(&settled);
     p->settled = ok;
