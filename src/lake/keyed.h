@@ -76,11 +76,9 @@ bool keyed_get(struct keyed *k, struct slice key, struct buf *row, bool *found, 
 typedef bool keyed_each(void *arg, struct slice key, struct slice row, struct error *err);
 bool keyed_get_many(struct keyed *k, const struct slice *keys, size_t count, keyed_each *each, void *arg,
                     struct error *err) MUST_CHECK;
-/* Rows whose index column has the value (text); column is the index in spec.columns. When the column
- * is the first key column no index is needed: its prefix of the key is used. */
-bool keyed_scan_index(struct keyed *k, int column, struct slice value, keyed_each *each, void *arg,
-                      struct error *err) MUST_CHECK;
-/* The same for many values; each is told which one found the row. In no particular order. */
+/* Rows whose index column has one of the values (texts), in no particular order; each is told which one
+ * found the row. column is the index in spec.columns. When it is the first key column no index is needed:
+ * its prefix of the key is used. */
 typedef bool keyed_each_of(void *arg, size_t value, struct slice key, struct slice row, struct error *err);
 bool keyed_find_many(struct keyed *k, int column, const struct slice *values, size_t count,
                      keyed_each_of *each, void *arg, struct error *err) MUST_CHECK;

@@ -31,11 +31,7 @@ struct find {
 
 static int by_text(const void *a, const void *b)
 {
-    const struct value *x = a, *y = b;
-    size_t len = x->text.len < y->text.len ? x->text.len : y->text.len;
-    int order = len ? memcmp(x->text.data, y->text.data, len) : 0;
-    if (order) return order;
-    return (x->text.len > y->text.len) - (x->text.len < y->text.len);
+    return slice_compare(((const struct value *)a)->text, ((const struct value *)b)->text);
 }
 
 /* Does the row's column have this text? Key prefixes can say so wrongly when values hold 0x1F. */
@@ -210,23 +206,4 @@ bool keyed_find_many(struct keyed *k, int column, const struct slice *values, si
     mem_free(f->values);
     mem_free(f);
     return ok;
-}
-
-struct one {
-    keyed_each *each;
-    void *arg;
-};
-
-static bool take_one(void *arg, size_t value, struct slice key, struct slice row, struct error *err)
-{
-    struct one *one = arg;
-    (void)value;
-    return one->each(one->arg, key, row, err);
-}
-
-bool keyed_scan_index(struct keyed *k, int column, struct slice value, keyed_each *each, void *arg,
-                      struct error *err)
-{
-    struct one one = {each, arg};
-    return keyed_find_many(k, column, &value, 1, take_one, &one, err);
 }

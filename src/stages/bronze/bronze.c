@@ -309,11 +309,6 @@ static int64_t flush_due_us(const struct bronze *b)
     return b->last_flush_us + wait_us;
 }
 
-static int64_t smaller(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 static bool bronze_step(void *self, enum progress *out, struct error *err)
 {
     struct bronze *b = self;
@@ -324,7 +319,8 @@ static bool bronze_step(void *self, enum progress *out, struct error *err)
         wake_wait(&b->flow->bronze_wake, 10000);
         return true;
     }
-    int64_t until_us = has_work(b) ? smaller(flush_due_us(b), now_us + LOOK_US) : now_us + WAIT_US;
+    int64_t until_us = now_us + (has_work(b) ? LOOK_US : WAIT_US);
+    if (has_work(b) && flush_due_us(b) < until_us) until_us = flush_due_us(b);
     struct change_batch *batch = next_batch(b, until_us);
     if (batch && passes_cut(batch, cut)) return make_cut(b, err);
     if (batch) {

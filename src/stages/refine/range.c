@@ -140,7 +140,7 @@ static size_t put_select(const struct delta_table *bronze, const struct range *r
     return n;
 }
 
-/* Stable: the files of one table stay in the order of their commits. */
+/* Files of one table in the order of their commits. */
 static int by_table(const void *a, const void *b)
 {
     const struct delta_file *x = a, *y = b;

@@ -53,7 +53,7 @@ void gold_put_select(const struct gold_model *m, struct buf *sql)
     put_cast_select(&m->columns, "m", sql);
     buf_put_text(sql, " FROM (\n");
     buf_put_text(sql, m->select);
-    /* the engine's own order of joins made one model 100 times slower (fact_orders, 10,000 orders: 76 s) */
+    /* the engine's own order of joins made fact_orders over 2,584 orders take 2 to 7 s instead of 0.1 s */
     buf_put_text(sql, "\n) AS m SETTINGS query_plan_optimize_join_order_limit=0");
 }
 
@@ -260,22 +260,15 @@ static void next_note(struct vanishing *v)
     v->note.len -= v->prefix_len;
 }
 
-static int compare_keys(struct slice a, struct slice b)
-{
-    size_t len = a.len < b.len ? a.len : b.len;
-    int order = len ? memcmp(a.data, b.data, len) : 0;
-    return order ? order : (a.len > b.len) - (a.len < b.len);
-}
-
 static bool take_vanished(void *arg, struct slice key, struct slice row, struct error *err)
 {
     struct vanishing *v = arg;
     struct gold_full *r = v->r;
     (void)row;
     (void)err;
-    while (v->note.data && compare_keys(v->note, key) < 0)
+    while (v->note.data && slice_compare(v->note, key) < 0)
         next_note(v);
-    if (r->vanished_count >= VANISHED_MAX || (v->note.data && compare_keys(v->note, key) == 0)) return true;
+    if (r->vanished_count >= VANISHED_MAX || (v->note.data && slice_compare(v->note, key) == 0)) return true;
     buf_put_u64(&r->vanished, key.len);
     buf_put_slice(&r->vanished, key);
     r->vanished_count++;
