@@ -25,7 +25,7 @@ UNDER = shlex.split(os.environ.get("MILLRACE_TEST_UNDER", ""))
 SLOW = 20 if UNDER else 1
 
 # `make test` has ten minutes: what takes long and is unlikely to break alone runs in `make torture`.
-slow = pytest.mark.skipif("MILLRACE_SLOW" not in os.environ, reason="runs in make torture")
+slow = pytest.mark.skipif("MILLRACE_TORTURE" not in os.environ, reason="runs in make torture")
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = os.environ.get("MILLRACE_PROGRAM", str(ROOT / "build" / "millrace"))

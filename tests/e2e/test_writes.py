@@ -153,14 +153,19 @@ def failing(millrace):
     return "".join(line.split("failing: ", 1)[1] for line in lines if "failing: " in line)
 
 
-@pytest.mark.parametrize("folder", FOLDERS)
-def test_a_full_disk_is_told_and_left_behind(millrace, disk, shop, folder):
-    """While nothing can be written the status says so; with room again everything goes on by itself."""
+def start_watched(millrace, disk, shop, folder):
+    """The program on a small sample, caught up, with the folder's writes counted."""
     disk.folder = f"{millrace.home}/{folder}"
     shoplib.load_sample(shop, orders=60)
     disk.plan()
     millrace.start(env=disk.environment())
     millrace.caught_up()
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_full_disk_is_told_and_left_behind(millrace, disk, shop, folder):
+    """While nothing can be written the status says so; with room again everything goes on by itself."""
+    start_watched(millrace, disk, shop, folder)
     disk.fill()
     change(shop, SEED)
     wait_for(lambda: "No space left" in failing(millrace) or "not enough space" in failing(millrace),
@@ -197,11 +202,7 @@ def test_a_damaged_warehouse_is_made_again(millrace, shop):
 @pytest.mark.parametrize("length", [1] + [3] * THOROUGH)
 def test_a_state_store_that_fails_ends_the_run(millrace, disk, shop, length):
     """Its log refuses one write: RocksDB takes nothing more, so the program says so, ends and begins again."""
-    disk.folder = f"{millrace.home}/state/"
-    shoplib.load_sample(shop, orders=60)
-    disk.plan()
-    millrace.start(env=disk.environment())
-    millrace.caught_up()
+    start_watched(millrace, disk, shop, "state/")
     disk.set("until", 2**40)
     disk.set("from", disk.get("calls") + 1)
     disk.set("until", disk.get("calls") + 1 + length)

@@ -68,11 +68,6 @@ bool base_open(struct base **out, const char *lake, int64_t last_version, struct
 {
     struct delta_table *bronze;
     if (!open_oldest(&bronze, lake, last_version, err)) return error_wrap(err, "refine: the oldest bronze");
-    /* the statement names all files of the version */
-    if (!engine_run(conn, "SET max_query_size = 67108864", err)) {
-        delta_close(bronze);
-        return false;
-    }
     struct base *b = mem_alloc(sizeof *b);
     b->bronze = bronze;
     b->conn = conn;
