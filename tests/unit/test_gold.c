@@ -609,6 +609,28 @@ static void test_random_new(void **unused)
     run_random(given ? strtoull(given, NULL, 10) : (uint64_t)clock_wall_us() % 1000000, 24);
 }
 
+/* A stop does not wait until the whole models are computed: one that is on its way is given up. */
+static void test_closed_while_computing(void **unused)
+{
+    (void)unused;
+    struct world w;
+    world_new(&w, 11);
+    for (int p = 0; p < 4; p++)
+        world_step(&w);
+    for (int i = 0; i < 10; i++) {
+        struct error err = {0};
+        bool did = false;
+        w.gold->whole_next_us = 0;
+        need(gold_whole_step(w.gold, POSITION_AFTER(3), false, &did, &err), &err);
+        assert_true(did);
+        world_close(&w);
+        world_open(&w);
+    }
+    whole_step(&w, POSITION_AFTER(3));
+    judge_all(&w, true);
+    world_end(&w);
+}
+
 /* ---- rebuilding ---- */
 
 static void test_changed_model(void **unused)
@@ -1111,6 +1133,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_random_fixed),
         cmocka_unit_test(test_random_new),
+        cmocka_unit_test(test_closed_while_computing),
         cmocka_unit_test(test_changed_model),
         cmocka_unit_test(test_lost_state),
         cmocka_unit_test(test_older_state),

@@ -133,14 +133,14 @@ bool gold_open(struct gold **out, struct flow *flow, struct engine_conn *conn, g
 void gold_close(struct gold *g)
 {
     if (!g) return;
+    gold_whole_cancel(g); /* it reads the models and the tables */
+    crew_close(g->crew);
+    crew_close(g->background);
     for (size_t i = 0; i < g->models.count; i++)
         keyed_close(g->models.items[i].keyed);
     for (size_t i = 0; i < g->models.input_count; i++)
         if (g->models.inputs[i].history) delta_close(g->models.inputs[i].history);
     gold_models_free(&g->models);
-    gold_whole_cancel(g);
-    crew_close(g->crew);
-    crew_close(g->background);
     if (g->whole) engine_disconnect(g->whole);
     for (int lane = 0; lane < CREW_LANES; lane++)
         if (g->scratch[lane]) engine_disconnect(g->scratch[lane]);
