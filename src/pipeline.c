@@ -155,6 +155,7 @@ static bool start_runner(struct pipeline *p, int index, struct error *err)
     r->ops = all_ops[index];
     errno = pthread_create(&r->thread, NULL, run_stage, r);
     if (errno) return error_errno(err, "cannot start the thread of %s", r->ops->name);
+    pthread_setname_np(r->thread, r->ops->name); /* as `top -H` shows it */
     r->started = true;
     return true;
 }

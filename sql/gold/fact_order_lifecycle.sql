@@ -71,13 +71,6 @@ reviewed AS (
            row_number() OVER (PARTITION BY order_id ORDER BY review_answer_timestamp DESC NULLS LAST,
                               review_creation_date DESC NULLS LAST, review_id DESC) AS place
     FROM order_reviews
-),
-bought_by AS (
-    SELECT b.order_id AS order_id, d.customer_key AS customer_key,
-           row_number() OVER (PARTITION BY b.order_id ORDER BY d.valid_from DESC) AS place
-    FROM bought b
-    JOIN dim_customers d ON d.customer_unique_id = b.person
-    WHERE d.valid_from <= b.bought_at
 )
 SELECT surrogate_key(b.order_id) AS order_key, b.order_id AS order_id, b.bought_at AS order_date,
        date_key_of(b.bought_at) AS date_key, coalesce(c.customer_key, 0) AS customer_key,
@@ -113,4 +106,5 @@ FROM bought b
 LEFT JOIN item_totals i ON i.order_id = b.order_id
 LEFT JOIN payment_totals p ON p.order_id = b.order_id
 LEFT JOIN reviewed r ON r.order_id = b.order_id AND r.place = 1
-LEFT JOIN bought_by c ON c.order_id = b.order_id AND c.place = 1
+LEFT JOIN dim_customers c ON c.customer_unique_id = b.person AND c.valid_from <= b.bought_at
+                         AND (c.valid_to > b.bought_at OR c.valid_to IS NULL)

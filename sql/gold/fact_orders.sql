@@ -1,5 +1,5 @@
 -- One row for each item of an order. Orders without items are in fact_order_lifecycle only.
--- The dimension keys name the version opened last at or before the purchase; 0 while there is none.
+-- The dimension keys name the version valid at the purchase; 0 where there is none.
 -- payment_value_alloc splits the order's payments over its items in whole cents by price and freight:
 -- every item gets the floor of its share, what is left goes cent by cent to the largest remainders.
 -- Lateness is by date: the promise has no time of day.
@@ -46,14 +46,14 @@
 --   is_late boolean not null
 --   is_delivered boolean not null
 --   is_canceled boolean not null
-WITH items AS (
-    SELECT o.order_id AS order_id, i.order_item_id AS order_item_id,
-           o.order_purchase_timestamp AS bought_at,
-           o.order_status AS status, o.order_approved_at AS approved_at,
-           o.order_delivered_carrier_date AS shipped_at, o.order_delivered_customer_date AS delivered_at,
-           o.order_estimated_delivery_date AS estimated_at, i.shipping_limit_date AS shipping_limit_at,
-           i.product_id AS product_id, i.seller_id AS seller_id, c.customer_unique_id AS person,
-           i.price AS price, i.freight_value AS freight,
+WITH priced AS (
+    SELECT i.order_id AS order_id, i.order_item_id AS order_item_id, i.product_id AS product_id,
+           i.seller_id AS seller_id, i.shipping_limit_date AS shipping_limit_at, i.price AS price,
+           i.freight_value AS freight, c.customer_unique_id AS person,
+           o.order_purchase_timestamp AS bought_at, o.order_status AS status,
+           o.order_approved_at AS approved_at, o.order_delivered_carrier_date AS shipped_at,
+           o.order_delivered_customer_date AS delivered_at,
+           o.order_estimated_delivery_date AS estimated_at,
            greatest(CAST((i.price + i.freight_value) * 100 AS BIGINT), 0) AS cents
     FROM order_items i
     JOIN orders o ON o.order_id = i.order_id
@@ -64,77 +64,48 @@ paid_by_type AS (
     FROM order_payments
     GROUP BY order_id, payment_type
 ),
-paid_ranked AS (
+paid AS (
     SELECT order_id, payment_type, CAST(sum(amount) OVER (PARTITION BY order_id) * 100 AS BIGINT) AS cents,
            max(installments) OVER (PARTITION BY order_id) AS installments,
            row_number() OVER (PARTITION BY order_id ORDER BY amount DESC, payment_type) AS place
     FROM paid_by_type
 ),
-paid AS (
-    SELECT order_id, payment_type, cents, installments FROM paid_ranked WHERE place = 1
-),
 -- An order whose items all cost nothing is split evenly.
 weighed AS (
-    SELECT i.order_id AS order_id, i.order_item_id AS order_item_id,
-           coalesce(p.cents, 0) AS paid_cents, coalesce(p.installments, 0) AS installments,
+    SELECT i.*, coalesce(p.cents, 0) AS paid_cents, coalesce(p.installments, 0) AS installments,
            coalesce(p.payment_type, 'unknown') AS payment_type,
            CASE WHEN sum(i.cents) OVER (PARTITION BY i.order_id) = 0 THEN 1 ELSE i.cents END AS weight
-    FROM items i
-    LEFT JOIN paid p ON p.order_id = i.order_id
+    FROM priced i
+    LEFT JOIN paid p ON p.order_id = i.order_id AND p.place = 1
 ),
 totalled AS (
-    SELECT order_id, order_item_id, paid_cents, installments, payment_type, weight,
-           sum(weight) OVER (PARTITION BY order_id) AS whole
-    FROM weighed
+    SELECT w.*, sum(weight) OVER (PARTITION BY order_id) AS whole FROM weighed w
 ),
 shared AS (
-    SELECT order_id, order_item_id, paid_cents, installments, payment_type,
-           share_floor(abs(paid_cents), weight, whole) AS base,
+    SELECT t.*, share_floor(abs(paid_cents), weight, whole) AS base,
            share_remainder(abs(paid_cents), weight, whole) AS remainder
-    FROM totalled
+    FROM totalled t
 ),
 allocated AS (
-    SELECT order_id, order_item_id, installments, payment_type,
-           (base + CASE WHEN row_number() OVER (PARTITION BY order_id
-                                                ORDER BY remainder DESC, order_item_id)
-                             <= abs(paid_cents) - sum(base) OVER (PARTITION BY order_id)
-                        THEN 1 ELSE 0 END) * CASE WHEN paid_cents < 0 THEN -1 ELSE 1 END AS cents
-    FROM shared
+    SELECT s.*, (base + CASE WHEN row_number() OVER (PARTITION BY order_id
+                                                     ORDER BY remainder DESC, order_item_id)
+                                  <= abs(paid_cents) - sum(base) OVER (PARTITION BY order_id)
+                             THEN 1 ELSE 0 END) * CASE WHEN paid_cents < 0 THEN -1 ELSE 1 END AS paid_share
+    FROM shared s
 ),
 reviewed AS (
     SELECT order_id, review_score,
            row_number() OVER (PARTITION BY order_id ORDER BY review_answer_timestamp DESC NULLS LAST,
                               review_creation_date DESC NULLS LAST, review_id DESC) AS place
     FROM order_reviews
-),
-bought_by AS (
-    SELECT i.order_id AS order_id, d.customer_key AS customer_key,
-           row_number() OVER (PARTITION BY i.order_id ORDER BY d.valid_from DESC) AS place
-    FROM (SELECT DISTINCT order_id, person, bought_at FROM items) i
-    JOIN dim_customers d ON d.customer_unique_id = i.person
-    WHERE d.valid_from <= i.bought_at
-),
-bought_what AS (
-    SELECT i.order_id AS order_id, i.order_item_id AS order_item_id, d.product_key AS product_key,
-           row_number() OVER (PARTITION BY i.order_id, i.order_item_id ORDER BY d.valid_from DESC) AS place
-    FROM items i
-    JOIN dim_products d ON d.product_id = i.product_id
-    WHERE d.valid_from <= i.bought_at
-),
-bought_from AS (
-    SELECT i.order_id AS order_id, i.order_item_id AS order_item_id, d.seller_key AS seller_key,
-           row_number() OVER (PARTITION BY i.order_id, i.order_item_id ORDER BY d.valid_from DESC) AS place
-    FROM items i
-    JOIN dim_sellers d ON d.seller_id = i.seller_id
-    WHERE d.valid_from <= i.bought_at
 )
 SELECT surrogate_key(i.order_id) AS order_key, i.order_id AS order_id, i.order_item_id AS order_item_id,
        i.bought_at AS order_date, date_key_of(i.bought_at) AS date_key,
        coalesce(c.customer_key, 0) AS customer_key, coalesce(p.product_key, 0) AS product_key,
        coalesce(s.seller_key, 0) AS seller_key,
-       i.status AS order_status, a.payment_type AS payment_type, a.installments AS payment_installments,
+       i.status AS order_status, i.payment_type AS payment_type, i.installments AS payment_installments,
        1 AS quantity, i.price AS price, i.freight AS freight_value, i.price + i.freight AS total_amount,
-       CAST(a.cents AS DECIMAL(18, 0)) * CAST('0.01' AS DECIMAL(3, 2)) AS payment_value_alloc,
+       CAST(i.paid_share AS DECIMAL(18, 0)) * CAST('0.01' AS DECIMAL(3, 2)) AS payment_value_alloc,
        r.review_score AS review_score, i.approved_at AS approved_at,
        i.shipping_limit_at AS shipping_limit_at,
        i.shipped_at AS shipped_at, i.delivered_at AS delivered_at, i.estimated_at AS estimated_at,
@@ -150,9 +121,11 @@ SELECT surrogate_key(i.order_id) AS order_key, i.order_id AS order_id, i.order_i
            AS is_late,
        CASE WHEN i.status = 'delivered' THEN 1 ELSE 0 END AS is_delivered,
        CASE WHEN i.status = 'canceled' THEN 1 ELSE 0 END AS is_canceled
-FROM items i
-JOIN allocated a ON a.order_id = i.order_id AND a.order_item_id = i.order_item_id
-LEFT JOIN bought_by c ON c.order_id = i.order_id AND c.place = 1
-LEFT JOIN bought_what p ON p.order_id = i.order_id AND p.order_item_id = i.order_item_id AND p.place = 1
-LEFT JOIN bought_from s ON s.order_id = i.order_id AND s.order_item_id = i.order_item_id AND s.place = 1
+FROM allocated i
+LEFT JOIN dim_customers c ON c.customer_unique_id = i.person AND c.valid_from <= i.bought_at
+                         AND (c.valid_to > i.bought_at OR c.valid_to IS NULL)
+LEFT JOIN dim_products p ON p.product_id = i.product_id AND p.valid_from <= i.bought_at
+                        AND (p.valid_to > i.bought_at OR p.valid_to IS NULL)
+LEFT JOIN dim_sellers s ON s.seller_id = i.seller_id AND s.valid_from <= i.bought_at
+                       AND (s.valid_to > i.bought_at OR s.valid_to IS NULL)
 LEFT JOIN reviewed r ON r.order_id = i.order_id AND r.place = 1

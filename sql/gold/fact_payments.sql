@@ -25,13 +25,6 @@ WITH bought AS (
            c.customer_unique_id AS person
     FROM orders o
     LEFT JOIN customers c ON c.customer_id = o.customer_id
-),
-bought_by AS (
-    SELECT b.order_id AS order_id, d.customer_key AS customer_key,
-           row_number() OVER (PARTITION BY b.order_id ORDER BY d.valid_from DESC) AS place
-    FROM bought b
-    JOIN dim_customers d ON d.customer_unique_id = b.person
-    WHERE d.valid_from <= b.bought_at
 )
 SELECT surrogate_key(p.order_id) AS order_key, p.order_id AS order_id,
        p.payment_sequential AS payment_sequential, b.bought_at AS order_date,
@@ -40,4 +33,5 @@ SELECT surrogate_key(p.order_id) AS order_key, p.order_id AS order_id,
        p.payment_installments AS payment_installments, p.payment_value AS payment_value
 FROM order_payments p
 JOIN bought b ON b.order_id = p.order_id
-LEFT JOIN bought_by c ON c.order_id = p.order_id AND c.place = 1
+LEFT JOIN dim_customers c ON c.customer_unique_id = b.person AND c.valid_from <= b.bought_at
+                         AND (c.valid_to > b.bought_at OR c.valid_to IS NULL)

@@ -39,13 +39,6 @@ WITH bought AS (
     FROM orders o
     LEFT JOIN customers c ON c.customer_id = o.customer_id
 ),
-bought_by AS (
-    SELECT b.order_id AS order_id, d.customer_key AS customer_key,
-           row_number() OVER (PARTITION BY b.order_id ORDER BY d.valid_from DESC) AS place
-    FROM bought b
-    JOIN dim_customers d ON d.customer_unique_id = b.person
-    WHERE d.valid_from <= b.bought_at
-),
 worded AS (
     SELECT r.*, trim(concat(coalesce(review_comment_title, ''), ' ', coalesce(review_comment_message, '')))
                 AS words,
@@ -85,4 +78,5 @@ SELECT surrogate_key(concat(r.review_id, '|', r.order_id)) AS review_key, r.revi
        b.is_late AS is_late, CASE WHEN r.place = 1 THEN 1 ELSE 0 END AS is_current
 FROM lowered r
 JOIN bought b ON b.order_id = r.order_id
-LEFT JOIN bought_by c ON c.order_id = r.order_id AND c.place = 1
+LEFT JOIN dim_customers c ON c.customer_unique_id = b.person AND c.valid_from <= b.bought_at
+                         AND (c.valid_to > b.bought_at OR c.valid_to IS NULL)

@@ -34,7 +34,7 @@ static void *help(void *arg)
     return NULL;
 }
 
-bool crew_open(struct crew **out, struct error *err)
+bool crew_open(struct crew **out, const char *name, struct error *err)
 {
     struct crew *c = mem_alloc(sizeof *c);
     *c = (struct crew){0};
@@ -46,6 +46,7 @@ bool crew_open(struct crew **out, struct error *err)
         mem_free(c);
         return error_set(err, ERROR_FATAL, "a thread cannot be started: %s", strerror(failed));
     }
+    pthread_setname_np(c->thread, name);
     *out = c;
     return true;
 }

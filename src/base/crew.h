@@ -26,7 +26,8 @@ enum { CREW_LANES = 2 };
 
 struct crew;
 
-bool crew_open(struct crew **out, struct error *err) MUST_CHECK;
+/* name: of the helper's thread, as `top -H` shows it; at most 15 characters. */
+bool crew_open(struct crew **out, const char *name, struct error *err) MUST_CHECK;
 /* All jobs must be finished. */
 void crew_close(struct crew *c);
 void crew_give(struct crew *c, struct crew_job *job);

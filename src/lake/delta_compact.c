@@ -168,7 +168,7 @@ static bool copy_group(struct copy *c, struct engine_conn *conn, const struct gr
 {
     struct buf sql = {0};
     uint64_t written = 0;
-    delta_put_insert(c->table, name, &sql);
+    delta_put_insert(c->table, name, DELTA_LARGE, &sql);
     bool ok = store_make_folder(c->table->store, name, err) &&
               engine_insert_begin(conn, buf_text(&sql), "RowBinary", &c->writer, err);
     buf_free(&sql);
@@ -188,7 +188,7 @@ static bool merge_group(struct delta_table *t, struct engine_conn *conn, struct 
 {
     struct copy c = {.table = t, .reader = reader, .stats = delta_stats_new(&t->now.file_columns)};
     const char *partition = g->files[0]->partition;
-    char *name = delta_new_file_name(partition);
+    char *name = delta_new_file_name(partition, DELTA_LARGE);
     struct delta_file merged = {0};
     bool ok =
         copy_group(&c, conn, g, name, err) && delta_finish_file(t, name, partition, c.stats, &merged, err);

@@ -14,6 +14,8 @@
 
 #include <stdlib.h>
 
+enum { SMALL_BYTES = 256 << 10 };
+
 /* A folder of the partition's name keeps tables apart for people; readers take the value from the log.
  * Not "column=value": engines that guess partitions from paths would add a column. */
 static bool good_folder(const char *partition)
@@ -23,11 +25,17 @@ static bool good_folder(const char *partition)
                             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")] == '\0';
 }
 
-char *delta_new_file_name(const char *partition)
+static const char *codec(enum delta_packing packing)
+{
+    return packing == DELTA_SMALL ? "snappy" : "zstd";
+}
+
+char *delta_new_file_name(const char *partition, enum delta_packing packing)
 {
     char *uuid = delta_uuid();
     bool folder = good_folder(partition);
-    char *name = mem_format("%s%spart-%s.zstd.parquet", folder ? partition : "", folder ? "/" : "", uuid);
+    char *name = mem_format("%s%spart-%s.%s.parquet", folder ? partition : "", folder ? "/" : "", uuid,
+                            codec(packing));
     mem_free(uuid);
     return name;
 }
@@ -46,7 +54,7 @@ void delta_read_structure(const struct columns *columns, struct buf *out)
 
 /* Parallel encoding keeps the order of rows; parallel parsing and inserting would not. The engine's own blocks and
  * row groups are of hundreds of megabytes: what is written here at once would stand in memory twice. */
-void delta_put_insert(const struct delta_table *t, const char *name, struct buf *sql)
+void delta_put_insert(const struct delta_table *t, const char *name, enum delta_packing packing, struct buf *sql)
 {
     struct buf structure = {0};
     char *path = store_path(t->store, name);
@@ -55,9 +63,10 @@ void delta_put_insert(const struct delta_table *t, const char *name, struct buf 
     buf_put_sql_text(sql, slice_of(path));
     buf_put_text(sql, ", 'Parquet', ");
     buf_put_sql_text(sql, buf_slice(&structure));
-    buf_put_text(sql, ") SETTINGS max_threads=1, max_insert_threads=1, input_format_parallel_parsing=0, "
-                      "output_format_parquet_parallel_encoding=1, engine_file_truncate_on_insert=1, "
-                      "output_format_parquet_compression_method='zstd', "
+    buf_printf(sql, ") SETTINGS output_format_parquet_parallel_encoding=%d, output_format_parquet_compression_method='%s', ",
+               packing == DELTA_LARGE, codec(packing));
+    buf_put_text(sql, "max_threads=1, max_insert_threads=1, input_format_parallel_parsing=0, "
+                      "engine_file_truncate_on_insert=1, "
                       "output_format_parquet_write_bloom_filter=0, "
                       "max_insert_block_size=16384, min_insert_block_size_rows=16384, "
                       "min_insert_block_size_bytes=8388608, "
@@ -112,11 +121,11 @@ bool delta_finish_file(struct delta_table *t, const char *name, const char *part
 }
 
 static bool insert_rows(struct delta_table *t, struct engine_conn *conn, const char *name,
-                        struct slice rows, size_t count, struct error *err)
+                        enum delta_packing packing, struct slice rows, size_t count, struct error *err)
 {
     struct buf sql = {0};
     uint64_t written = 0;
-    delta_put_insert(t, name, &sql);
+    delta_put_insert(t, name, packing, &sql);
     bool ok = engine_insert(conn, buf_text(&sql), "RowBinary", rows, &written, err);
     if (ok && written != count)
         ok = error_set(err, ERROR_FATAL, "%zu rows were given and %llu written", count,
@@ -129,7 +138,8 @@ bool delta_write_file(struct delta_table *t, struct engine_conn *conn, struct sl
                       const char *partition, struct delta_file *out, struct error *err)
 {
     struct delta_stats *stats = delta_stats_new(&t->now.file_columns);
-    char *name = delta_new_file_name(partition);
+    enum delta_packing packing = rows.len < SMALL_BYTES ? DELTA_SMALL : DELTA_LARGE;
+    char *name = delta_new_file_name(partition, packing);
     bool ok = (count > 0 || error_set(err, ERROR_FATAL, "a file without rows")) &&
               delta_stats_rows(stats, rows, err);
     if (ok && delta_stats_count(stats) != (int64_t)count)
@@ -137,7 +147,7 @@ bool delta_write_file(struct delta_table *t, struct engine_conn *conn, struct sl
                        (long long)delta_stats_count(stats));
     ok = ok && store_make_folder(t->store, name, err);
     if (ok) {
-        ok = insert_rows(t, conn, name, rows, count, err) &&
+        ok = insert_rows(t, conn, name, packing, rows, count, err) &&
              delta_finish_file(t, name, partition, stats, out, err);
         struct error ignored;
         if (!ok && !store_remove(t->store, name, &ignored)) (void)ignored; /* vacuum will */

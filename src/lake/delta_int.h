@@ -191,10 +191,13 @@ void delta_stats_free(struct delta_stats *s);
 
 /* ---- files ---- */
 
+/* How a file's pages are packed. Small ones, of which every batch writes a dozen and which are soon compacted, cheaply:
+ * the state that zstd sets up for each column costs more than all the rest of writing 60 rows. */
+enum delta_packing { DELTA_SMALL, DELTA_LARGE };
 /* A new unique name below the table for a data file of this partition. */
-char *delta_new_file_name(const char *partition);
+char *delta_new_file_name(const char *partition, enum delta_packing packing);
 /* "INSERT INTO FUNCTION file(...) SETTINGS ..." for rows in order. */
-void delta_put_insert(const struct delta_table *t, const char *name, struct buf *sql);
+void delta_put_insert(const struct delta_table *t, const char *name, enum delta_packing packing, struct buf *sql);
 /* Completes a file whose bytes the engine has written. */
 bool delta_finish_file(struct delta_table *t, const char *name, const char *partition,
                        const struct delta_stats *stats, struct delta_file *out,

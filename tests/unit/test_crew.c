@@ -30,7 +30,7 @@ static void test_every_job_runs_once(void **state)
     struct crew *crew;
     static struct work all[JOBS];
     _Atomic int runs = 0;
-    unit_ok(crew_open(&crew, &err));
+    unit_ok(crew_open(&crew, "helper", &err));
     for (int i = 0; i < JOBS; i++) {
         all[i] = (struct work){.runs = &runs, .job = {.run = run, .arg = &all[i]}};
         crew_give(crew, &all[i].job);
@@ -82,7 +82,7 @@ static void test_owner_works_while_it_waits(void **state)
     struct crew *crew;
     struct gate gate = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
     struct crew_job first = {.run = hold, .arg = &gate}, second = {.run = open_gate, .arg = &gate};
-    unit_ok(crew_open(&crew, &err));
+    unit_ok(crew_open(&crew, "helper", &err));
     crew_give(crew, &first);
     pthread_mutex_lock(&gate.lock);
     while (!gate.begun)

@@ -105,7 +105,7 @@ static bool open_parts(struct gold *g, const struct asset *files, size_t count, 
     if (!open_database(&g->scratch[1], "scratch_gold_2", "max_threads=1", err)) return false;
     if (!open_database(&g->full, "full_gold", NULL, err)) return false;
     if (!open_database(&g->whole, "whole_gold", "max_threads=1", err)) return false;
-    if (!crew_open(&g->crew, err) || !crew_open(&g->background, err)) return false;
+    if (!crew_open(&g->crew, "gold", err) || !crew_open(&g->background, "gold-whole", err)) return false;
     for (size_t i = 0; i < g->models.count; i++)
         if (!open_table(g, &g->models.items[i], err)) return error_wrap(err, "%s", g->models.items[i].name);
     return true;

@@ -124,7 +124,8 @@ static bool load_open_copy(struct silver *s, struct error *err)
 
 static bool open_cleaners(struct silver *s, struct error *err)
 {
-    return cleaner_open(&s->cleaner, err) && cleaner_open(&s->helper_cleaner, err) && crew_open(&s->crew, err);
+    return cleaner_open(&s->cleaner, err) && cleaner_open(&s->helper_cleaner, err) &&
+           crew_open(&s->crew, "silver", err);
 }
 
 bool silver_open(struct silver **out, struct flow *flow, struct engine_conn *conn,
