@@ -53,6 +53,7 @@ static const char *const server_settings[] = {
     "background_distributed_schedule_pool_size=1",
     "tables_loader_foreground_pool_size=2",
     "tables_loader_background_pool_size=2",
+    "os_threads_nice_value_merge_mutate=10",
 };
 
 /* The settings that the models need, on every connection. */

@@ -70,6 +70,10 @@ struct check_request {
     int64_t batches_version;    /* version of the table `batches` with the row of that range */
 };
 
+/* What refine does: nothing, for it is not in this process; a batch, so that a commit would lie and wait; or it
+ * has, or soon has, nothing to do. */
+enum refine_state { REFINE_ABSENT, REFINE_BUSY, REFINE_HUNGRY };
+
 struct flow {
     const struct config *config;
     char *lake;                     /* <home>/lake */
@@ -90,7 +94,8 @@ struct flow {
     _Atomic uint64_t received_lsn;  /* end of the last transaction that capture handed on */
     _Atomic uint64_t durable_lsn;   /* bronze holds everything below; capture may confirm it */
     _Atomic int64_t bronze_version; /* newest committed */
-    _Atomic bool refine_hungry;     /* refine has, or soon has, nothing to do: bronze commits sooner */
+    _Atomic int refine_state;       /* enum refine_state: when bronze's next commit is wanted */
+    _Atomic bool bronze_waiting;    /* bronze has gathered rows that it has not committed */
     _Atomic int64_t refined_position;   /* silver and gold complete below (POSITION_AFTER) */
     _Atomic int64_t needed_position;    /* what bronze holds from here on some table of silver still wants */
     _Atomic int64_t warehouse_position; /* the warehouse shows everything below */

@@ -1,7 +1,7 @@
 /* Bronze: change batches in, Delta commits out.
  *
  *   queue --> gather (until flush_ms or flush_bytes) --> one file per table --> commit + txn(end LSN)
- *                     (a quarter of flush_ms when refine is hungry)
+ *                     (a quarter of flush_ms when refine is hungry, four times that while it is busy)
  *                                                                                 |
  *                                                durable_lsn, bronze_version <----+
  *
@@ -136,6 +136,7 @@ static bool gather(struct bronze *b, struct change_batch *batch, struct error *e
     }
     b->size_bytes += batch->size_bytes;
     b->rows += batch->count;
+    if (b->rows) atomic_store(&b->flow->bronze_waiting, true);
     b->transactions += batch->transactions;
     b->open_transaction = batch->partial;
     if (!batch->partial) {
@@ -200,6 +201,9 @@ static bool commit(struct bronze *b, struct error *err)
         if (b->kept[i].len) recent_put(&b->flow->recent, version, b->files[i].path, &b->kept[i]);
     atomic_store(&b->flow->durable_lsn, b->end_lsn);
     atomic_store(&b->flow->bronze_version, version);
+    atomic_store(&b->flow->bronze_waiting, false);
+    int hungry = REFINE_HUNGRY; /* no longer */
+    atomic_compare_exchange_strong(&b->flow->refine_state, &hungry, REFINE_BUSY);
     wake_signal(&b->flow->capture_wake);
     wake_signal(&b->flow->refine_wake);
     forget_files(b);
@@ -213,7 +217,6 @@ static bool flush(struct bronze *b, struct error *err)
     size_t rows = b->rows, transactions = b->transactions;
     if (!write_files(b, err) || !commit(b, err)) return false;
     b->last_flush_us = start_us;
-    atomic_store(&b->flow->refine_hungry, false);
     b->rows = b->transactions = 0;
     b->position_only = false;
     int64_t took_us = clock_mono_us() - start_us;
@@ -305,7 +308,9 @@ static bool upkeep(struct bronze *b, struct error *err)
 static int64_t flush_due_us(const struct bronze *b)
 {
     int64_t wait_us = b->flow->config->flush_ms * 1000;
-    if (atomic_load(&b->flow->refine_hungry)) wait_us /= 4;
+    int state = atomic_load(&b->flow->refine_state);
+    if (state == REFINE_HUNGRY) wait_us /= 4;
+    if (state == REFINE_BUSY) wait_us *= 4;
     return b->last_flush_us + wait_us;
 }
 

@@ -29,7 +29,7 @@
 
 #include <stdio.h>
 
-enum { WAIT_US = 500000, UPKEEP_US = 2000000, RANGE_ROWS = 100000, SLICE_BITS = 0xFFFF };
+enum { WAIT_US = 500000, UPKEEP_US = 2000000, BRONZE_US = 60000, RANGE_ROWS = 100000, SLICE_BITS = 0xFFFF };
 
 static struct metric ranges_total = METRIC_COUNTER("millrace_refine_batches_total", "Ranges refined to gold");
 static struct metric rows_total = METRIC_COUNTER("millrace_refine_rows_total", "Changes refined into silver");
@@ -236,6 +236,7 @@ static void refine_close(void *self)
 {
     struct refine *r = self;
     let_readers_go(r->flow);
+    atomic_store(&r->flow->refine_state, REFINE_ABSENT);
     base_close(r->base);
     if (r->silver) silver_close(r->silver);
     if (r->gold) gold_close(r->gold);
@@ -358,7 +359,7 @@ static bool finish_range(struct refine *r, const struct range *range, struct err
     int64_t start_us = clock_mono_us();
     if (!apply_gold(r, range->to, err)) return false;
     histogram_record(&gold_time, clock_mono_us() - start_us);
-    atomic_store(&r->flow->refine_hungry, true); /* what bronze commits by now is in the next range */
+    atomic_store(&r->flow->refine_state, REFINE_HUNGRY); /* what bronze commits now is in the next range */
     failpoint("refine.batches");
     if (!write_batches_row(r, range, err)) return false;
     r->position = range->to;
@@ -520,6 +521,16 @@ static bool base_step(struct refine *r, bool *did, struct error *err)
     return ok;
 }
 
+/* What bronze is about to commit comes into the next range: without it that would hold what came before the
+ * last one began, and the newest rows would wait for another. */
+static void await_bronze(struct refine *r)
+{
+    int64_t until_us = clock_mono_us() + BRONZE_US;
+    while (atomic_load(&r->flow->refine_state) == REFINE_HUNGRY && atomic_load(&r->flow->bronze_waiting) &&
+           clock_mono_us() < until_us)
+        wake_wait(&r->flow->refine_wake, BRONZE_US / 10);
+}
+
 static bool refine_step(void *self, enum progress *out, struct error *err)
 {
     struct refine *r = self;
@@ -535,18 +546,20 @@ static bool refine_step(void *self, enum progress *out, struct error *err)
         return true;
     }
     struct range range;
+    await_bronze(r);
     if (!plan(r, &range, err)) return false;
     bool ok = true;
     if (range.to > range.from) {
         *out = PROGRESS_SOME;
         atomic_store(&r->settled, false);
+        atomic_store(&r->flow->refine_state, REFINE_BUSY);
         bool did;
         ok = take_range(r, &range, err);
         if (!ok) r->again_to = range.to;
         ok = ok && (range.sliced || whole_step(r, &did, err));
     } else {
         give_snapshot(r);
-        atomic_store(&r->flow->refine_hungry, true);
+        atomic_store(&r->flow->refine_state, REFINE_HUNGRY);
         stage_state(r->status, "up to date");
         ok = idle_step(r, out, err);
     }
