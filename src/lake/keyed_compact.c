@@ -28,7 +28,7 @@ struct collected {
     struct buf bytes;            /* keys and rows, one after the other */
     struct keyed_item *items;    /* data pointers only once all is collected */
     size_t count, cap;
-    uint32_t file;
+    const struct keyed_file *file; /* that is read alone */
 };
 
 static int compare_live(const void *a, const void *b)
@@ -77,7 +77,7 @@ static struct slice stored(const struct collected *c, size_t at, size_t len)
     return (struct slice){c->bytes.data + at, len};
 }
 
-static bool collect_row(void *arg, uint32_t number, struct slice row, struct error *err)
+static bool collect_row(void *arg, const struct keyed_file *f, uint32_t number, struct slice row, struct error *err)
 {
     struct collected *c = arg;
     (void)err;
@@ -86,23 +86,40 @@ static bool collect_row(void *arg, uint32_t number, struct slice row, struct err
     keyed_row_key(c->k, row, &c->bytes);
     MEM_GROW(c->items, c->count, c->cap);
     c->items[c->count++] = (struct keyed_item){
-        .key.len = c->bytes.len - at, .after.len = row.len, .old_file = c->file, .old_row = number,
+        .key.len = c->bytes.len - at, .after.len = row.len, .old_file = f->number, .old_row = number,
     };
     buf_put_slice(&c->bytes, row);
     return true;
 }
 
-static bool collect_file(struct collected *c, struct engine_conn *conn, struct keyed_file *f, bool part,
-                         struct error *err)
+static bool collect_row_of(void *arg, uint32_t number, struct slice row, struct error *err)
+{
+    struct collected *c = arg;
+    return collect_row(c, c->file, number, row, err);
+}
+
+/* A file with many deleted rows, from its first live row on. */
+static bool collect_dirty(struct collected *c, struct engine_conn *conn, struct keyed_file *f, struct error *err)
 {
     if (!keyed_file_vector(c->k, f, err)) return false;
     uint32_t from = 0, to = UINT32_MAX;
-    if (part) { /* from its first live row on */
-        while (from < f->deleted_count && f->deleted[from] == from) from++;
-        if (c->k->compact_rows_max < f->rows - (int64_t)from) to = from + (uint32_t)c->k->compact_rows_max;
-    }
-    c->file = f->number;
-    return keyed_file_read(c->k, conn, f, from, to, collect_row, c, err);
+    while (from < f->deleted_count && f->deleted[from] == from) from++;
+    if (c->k->compact_rows_max < f->rows - (int64_t)from) to = from + (uint32_t)c->k->compact_rows_max;
+    c->file = f;
+    return keyed_file_read(c->k, conn, f, from, to, collect_row_of, c, err);
+}
+
+static bool collect_group(struct collected *c, struct engine_conn *conn, const struct candidate *list, size_t count,
+                          struct error *err)
+{
+    struct keyed_file **files = mem_resize(NULL, count + 1, sizeof *files);
+    for (size_t i = 0; i < count; i++)
+        files[i] = list[i].file;
+    bool ok = true;
+    for (size_t i = 0, taken = 0; ok && i < count; i += taken)
+        ok = keyed_files_read(c->k, conn, files + i, count - i, &taken, collect_row, c, err);
+    mem_free(files);
+    return ok;
 }
 
 static bool collect(struct collected *c, struct engine_conn *conn, struct error *err)
@@ -110,11 +127,10 @@ static bool collect(struct collected *c, struct engine_conn *conn, struct error 
     struct candidate *list = list_candidates(c->k);
     int64_t rows;
     size_t group = choose_group(c->k, list, &rows);
-    bool ok = true;
-    for (size_t i = 0; ok && i < group; i++) ok = collect_file(c, conn, list[i].file, false, err);
+    bool ok = collect_group(c, conn, list, group, err);
     for (size_t i = group; ok && i < c->k->file_count && rows < c->k->compact_rows_max; i++) {
         if (!list[i].dirty) continue;
-        ok = collect_file(c, conn, list[i].file, true, err);
+        ok = collect_dirty(c, conn, list[i].file, err);
         rows += list[i].live;
     }
     mem_free(list);

@@ -168,3 +168,125 @@ bool keyed_file_read(struct keyed *k, struct engine_conn *conn, struct keyed_fil
                          (unsigned long long)seen, (unsigned long long)expected);
     return true;
 }
+
+/* ---- several files ---- */
+
+enum { TOGETHER_FILES = 128, TOGETHER_BYTES = 2 << 20 };
+
+static const char *name_in_folder(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+/* The files' paths as one, `<folder>/{a,b}`; how many it names. Names that a list or an address could read
+ * otherwise, and those of other folders, are not put together with others. */
+static size_t put_together(const struct keyed *k, struct keyed_file *const *files, size_t count, struct buf *path)
+{
+    int64_t size_bytes = 0;
+    size_t n = 0;
+    buf_printf(path, "%s/{", delta_folder(k->table));
+    for (; n < count && n < TOGETHER_FILES; n++) {
+        const struct delta_file *in_log = delta_file_find(k->table, files[n]->path);
+        if (!in_log || files[n]->rows < 0 || strpbrk(files[n]->path, "/{},*?%")) break;
+        size_bytes += in_log->size_bytes;
+        if (n && size_bytes > TOGETHER_BYTES) break;
+        buf_printf(path, "%s%s", n ? "," : "", files[n]->path);
+    }
+    buf_put_char(path, '}');
+    return n;
+}
+
+static void put_together_query(const struct keyed *k, const struct buf *path, struct buf *sql)
+{
+    struct buf structure = {0};
+    columns_clickhouse(&k->columns, &structure);
+    buf_put_text(sql, "SELECT toString(_file), toInt32(assumeNotNull(_row_number))");
+    for (size_t i = 0; i < k->columns.count; i++) {
+        buf_put_text(sql, ", ");
+        buf_put_sql_name(sql, k->columns.items[i].name);
+    }
+    buf_put_text(sql, " FROM file(");
+    buf_put_sql_text(sql, buf_slice(path));
+    buf_put_text(sql, ", 'Parquet', ");
+    buf_put_sql_text(sql, buf_slice(&structure));
+    buf_put_text(sql, ") SETTINGS max_threads=1, use_hive_partitioning=0");
+    buf_free(&structure);
+}
+
+/* Index of the file with this name, from `at` on round all of them; count: none. */
+static size_t file_named(struct keyed_file *const *files, size_t count, size_t at, struct slice name)
+{
+    for (size_t i = 0; i < count; i++) {
+        size_t n = (at + i) % count;
+        if (slice_equal(slice_of(name_in_folder(files[n]->path)), name)) return n;
+    }
+    return count;
+}
+
+static bool take_together(struct keyed *k, struct keyed_file *const *files, size_t count, struct slice rest,
+                          keyed_files_each *each, void *arg, struct error *err)
+{
+    static struct column place[] = {{.name = "_file", .type = COLUMN_STRING},
+                                    {.name = "_row_number", .type = COLUMN_INTEGER}};
+    const struct columns head = {.items = place, .count = 2};
+    int64_t *seen = mem_alloc((count + 1) * sizeof *seen);
+    size_t at = 0;
+    bool ok = true;
+    while (ok && rest.len) {
+        struct slice fields[2], row;
+        uint32_t number = 0;
+        ok = row_next(&head, &rest, fields, NULL) && row_next(&k->columns, &rest, k->fields, &row) &&
+             (at = file_named(files, count, at, fields[0])) < count;
+        if (!ok) {
+            error_set(err, ERROR_DATA, "%s: rows not of the table's columns", files[0]->path);
+            break;
+        }
+        memcpy(&number, fields[1].data, sizeof number);
+        seen[at]++;
+        ok = keyed_file_is_deleted(files[at], number) || each(arg, files[at], number, row, err);
+    }
+    for (size_t i = 0; ok && i < count; i++)
+        if (seen[i] != files[i]->rows)
+            ok = error_set(err, ERROR_FATAL, "%s: has %lld rows, the log says %lld", files[i]->path,
+                           (long long)seen[i], (long long)files[i]->rows);
+    mem_free(seen);
+    return ok;
+}
+
+/* What keyed_file_read needs to give the same as this. */
+struct alone {
+    const struct keyed_file *f;
+    keyed_files_each *each;
+    void *arg;
+};
+
+static bool each_alone(void *arg, uint32_t number, struct slice row, struct error *err)
+{
+    struct alone *a = arg;
+    return a->each(a->arg, a->f, number, row, err);
+}
+
+bool keyed_files_read(struct keyed *k, struct engine_conn *conn, struct keyed_file *const *files, size_t count,
+                      size_t *taken, keyed_files_each *each, void *arg, struct error *err)
+{
+    struct buf path = {0}, sql = {0};
+    *taken = put_together(k, files, count, &path);
+    bool ok = true;
+    if (*taken < 2) {
+        *taken = 1;
+        ok = keyed_file_read(k, conn, files[0], 0, UINT32_MAX, each_alone, &(struct alone){files[0], each, arg}, err);
+    } else {
+        for (size_t i = 0; ok && i < *taken; i++)
+            ok = keyed_file_vector(k, files[i], err);
+        struct engine_result r = {0};
+        put_together_query(k, &path, &sql);
+        ok = ok && engine_query(conn, buf_text(&sql), "RowBinary", NULL, 0, &r, err);
+        if (ok) ok = take_together(k, files, *taken, r.data, each, arg, err);
+        engine_result_free(&r);
+        if (!ok) error_wrap(err, "%s", k->name);
+    }
+    buf_free(&path);
+    buf_free(&sql);
+    return ok;
+}

@@ -118,6 +118,11 @@ bool keyed_file_is_deleted(const struct keyed_file *f, uint32_t row);
 /* Calls each for every live row of the file with a number in [from, to); the row is valid during the
  * call only. */
 typedef bool keyed_file_each(void *arg, uint32_t row_number, struct slice row, struct error *err);
+/* The same for the first of several small files, read by one statement: how many is in *taken. */
+typedef bool keyed_files_each(void *arg, const struct keyed_file *f, uint32_t row_number, struct slice row,
+                              struct error *err);
+bool keyed_files_read(struct keyed *k, struct engine_conn *conn, struct keyed_file *const *files, size_t count,
+                      size_t *taken, keyed_files_each *each, void *arg, struct error *err) MUST_CHECK;
 bool keyed_file_read(struct keyed *k, struct engine_conn *conn, struct keyed_file *f, uint32_t from,
                      uint32_t to, keyed_file_each *each, void *arg, struct error *err) MUST_CHECK;
 

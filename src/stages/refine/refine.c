@@ -29,7 +29,10 @@
 
 #include <stdio.h>
 
-enum { WAIT_US = 500000, UPKEEP_US = 2000000, BRONZE_US = 60000, RANGE_ROWS = 100000, SLICE_BITS = 0xFFFF };
+/* A round of upkeep goes over these. */
+enum upkeep { UPKEEP_SILVER, UPKEEP_GOLD, UPKEEP_BATCHES };
+enum { UPKEEP_US = 2000000, UPKEEP_MOST_US = 10000 };
+enum { WAIT_US = 500000, BRONZE_US = 60000, RANGE_ROWS = 100000, SLICE_BITS = 0xFFFF };
 
 static struct metric ranges_total = METRIC_COUNTER("millrace_refine_batches_total", "Ranges refined to gold");
 static struct metric rows_total = METRIC_COUNTER("millrace_refine_rows_total", "Changes refined into silver");
@@ -51,7 +54,9 @@ struct refine {
     int64_t silver_position;  /* silver is complete below: further only inside a sliced version */
     uint64_t end_lsn;
     int64_t commit_us;
-    int64_t last_upkeep_us;
+    int64_t last_upkeep_us; /* the end of the last round */
+    enum upkeep upkeep;
+    size_t upkeep_part; /* next in the round */
     bool gold_started;
     bool unrecorded;          /* silver has changed at its position, `batches` does not say so yet */
     uint64_t shape;           /* of silver's tables when the views were last made */
@@ -402,12 +407,30 @@ static bool take_range(struct refine *r, struct range *range, struct error *err)
     return true;
 }
 
+/* One table of a round. */
+static bool upkeep_part(struct refine *r, struct error *err)
+{
+    size_t part = r->upkeep_part++; /* one that fails is passed over: its next turn comes */
+    bool ok, done = true;
+    if (r->upkeep == UPKEEP_SILVER) ok = silver_upkeep(r->silver, part, &done, err);
+    else if (r->upkeep == UPKEEP_GOLD) ok = gold_upkeep(r->gold, part, &done, err);
+    else ok = delta_upkeep(r->batches, r->conn, delta_version(r->batches), err);
+    if (!ok || !done) return ok;
+    r->upkeep_part = 0;
+    r->upkeep = r->upkeep == UPKEEP_BATCHES ? UPKEEP_SILVER : r->upkeep + 1;
+    if (r->upkeep == UPKEEP_SILVER) r->last_upkeep_us = clock_mono_us();
+    return true;
+}
+
+/* A round over all tables is done in pieces between ranges, so that no range waits long for it. */
 static bool upkeep(struct refine *r, struct error *err)
 {
-    r->last_upkeep_us = clock_mono_us();
-    publish_needed(r);
-    return silver_upkeep(r->silver, err) && gold_upkeep(r->gold, err) &&
-           delta_upkeep(r->batches, r->conn, delta_version(r->batches), err);
+    int64_t until_us = clock_mono_us() + UPKEEP_MOST_US;
+    if (r->upkeep == UPKEEP_SILVER && r->upkeep_part == 0) publish_needed(r);
+    do {
+        if (!upkeep_part(r, err)) return false;
+    } while ((r->upkeep != UPKEEP_SILVER || r->upkeep_part > 0) && clock_mono_us() < until_us);
+    return true;
 }
 
 /* Quarantined keys that somebody asked to clean again: "<table>" or "<table>\x1f<key>". */

@@ -300,13 +300,11 @@ const int *gold_model_sort(const struct gold *g, size_t i, size_t *count)
     return g->models.items[i].sort;
 }
 
-bool gold_upkeep(struct gold *g, struct error *err)
+bool gold_upkeep(struct gold *g, size_t part, bool *done, struct error *err)
 {
-    for (size_t i = 0; i < g->models.count; i++) {
-        struct gold_model *m = &g->models.items[i];
-        if (m->columns_differ) continue;
-        if (!keyed_upkeep(m->keyed, g->conn, m->safe_version, err))
-            return error_wrap(err, "gold: %s", m->name);
-    }
-    return true;
+    *done = part >= g->models.count;
+    if (*done) return true;
+    struct gold_model *m = &g->models.items[part];
+    return m->columns_differ || keyed_upkeep(m->keyed, g->conn, m->safe_version, err) ||
+           error_wrap(err, "gold: %s", m->name);
 }

@@ -108,7 +108,8 @@ bool gold_model_is_whole(const struct gold *g, size_t i);
 struct keyed *gold_model_table(struct gold *g, size_t i);
 /* Columns of the warehouse's sort key, as indexes into the table's columns. */
 const int *gold_model_sort(const struct gold *g, size_t i, size_t *count);
-bool gold_upkeep(struct gold *g, struct error *err) MUST_CHECK;
+/* Compaction and checkpoint of one table; *done: there is no such part. */
+bool gold_upkeep(struct gold *g, size_t part, bool *done, struct error *err) MUST_CHECK;
 
 /* For check: the rows (key, row) that a full recomputation of model i gives over the lake; CONFIG when
  * an input is missing. The second takes a connection of the caller's (it changes its database) and the

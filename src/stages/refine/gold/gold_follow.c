@@ -86,8 +86,9 @@ static void follow_free(struct follow *f)
     map_free(&f->groups, NULL);
 }
 
-/* Begins and ends of one level; a model that fails by itself is left out of what follows. */
-static bool follow_level(struct gold *g, struct follow *all, size_t count, int64_t position,
+/* Begins and ends of one level; a model that fails by itself is left out of what follows. In the last one
+ * bronze is told when most is done: its commit then comes in time for the next batch. */
+static bool follow_level(struct gold *g, struct follow *all, size_t count, int64_t position, bool last,
                          struct error *err)
 {
     bool ok = true;
@@ -106,6 +107,7 @@ static bool follow_level(struct gold *g, struct follow *all, size_t count, int64
         struct follow *f = &all[i];
         int64_t start_us = clock_mono_us();
         bool any = f->run != NULL;
+        if (last && i == count / 2) atomic_store(&g->flow->refine_state, REFINE_HUNGRY);
         ok = end(g, f, position, err) || gold_set_aside(g, f->m, err) ||
              error_wrap(err, "gold: %s", f->m->name);
         timed(f, start_us);
@@ -129,10 +131,10 @@ bool gold_follow(struct gold *g, int64_t position, struct error *err)
             struct gold_model *m = &g->models.items[i];
             if (!m->whole && m->level == level) all[count++] = (struct follow){.m = m};
         }
-        ok = follow_level(g, all, count, position, err);
+        left -= count;
+        ok = follow_level(g, all, count, position, left == 0, err);
         for (size_t i = 0; i < count; i++)
             follow_free(&all[i]);
-        left -= count;
     }
     mem_free(all);
     return ok;

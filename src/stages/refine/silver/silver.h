@@ -69,7 +69,8 @@ void silver_versions(const struct silver *s, struct buf *json);
  * their positions: the caller has gold follow and records the new versions. */
 bool silver_replay(struct silver *s, const char *table, const char *key, size_t *repaired,
                    struct error *err) MUST_CHECK;
-bool silver_upkeep(struct silver *s, struct error *err) MUST_CHECK;
+/* Compaction, checkpoints and old tombstones of one table, so that no call is long; the last part sets *done. */
+bool silver_upkeep(struct silver *s, size_t part, bool *done, struct error *err) MUST_CHECK;
 
 /* silver's name of a source table: "public.orders" -> "orders". From mem_*. */
 char *silver_table_name(const char *source);

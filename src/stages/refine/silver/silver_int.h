@@ -217,7 +217,6 @@ struct silver {
     bool state_lost;     /* the lake holds tables that the state does not know */
     int64_t from;        /* all before was taken, but by tables left behind */
     bool position_asked; /* the driver knows where tables that are behind want to begin */
-    size_t upkeep_next;
 };
 
 /* Opens a table's handles; a state that is behind the lake gets h/ again from the lake. */

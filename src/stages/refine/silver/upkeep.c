@@ -48,18 +48,17 @@ static bool upkeep_table(struct silver *s, struct table *t, struct error *err)
            delta_upkeep(t->history, s->conn, delta_version(t->history), err) && drop_tombstones(s, t, err);
 }
 
-/* One table a call, so that no call is long. */
-bool silver_upkeep(struct silver *s, struct error *err)
+bool silver_upkeep(struct silver *s, size_t part, bool *done, struct error *err)
 {
-    size_t at = 0, i = 0;
+    size_t at = 0;
     void *value;
+    *done = false;
     while (map_next(&s->tables, &at, NULL, &value)) {
         struct table *t = value;
-        if (i++ != s->upkeep_next) continue;
-        s->upkeep_next++;
+        if (part-- > 0) continue;
         return !t->opened || !t->history || upkeep_table(s, t, err) ||
                error_wrap(err, "silver: %s", t->name);
     }
-    s->upkeep_next = 0;
+    *done = true;
     return keyed_upkeep(s->quarantine, s->conn, keyed_version(s->quarantine), err);
 }
