@@ -20,7 +20,7 @@ CREATE TABLE IF NOT EXISTS dim_customers_store
 )
 ENGINE = ReplacingMergeTree(_version, _deleted)
 ORDER BY customer_key
-SETTINGS old_parts_lifetime = 1, merge_tree_clear_old_parts_interval_seconds = 1;
+SETTINGS old_parts_lifetime = 1, merge_tree_clear_old_parts_interval_seconds = 1, merge_selector_base = 20;
 
 CREATE OR REPLACE VIEW dim_customers AS
 SELECT customer_key, customer_unique_id, zip, city, state, region, lat, lng, first_order_date,
@@ -50,7 +50,7 @@ CREATE TABLE IF NOT EXISTS dim_products_store
 )
 ENGINE = ReplacingMergeTree(_version, _deleted)
 ORDER BY product_key
-SETTINGS old_parts_lifetime = 1, merge_tree_clear_old_parts_interval_seconds = 1;
+SETTINGS old_parts_lifetime = 1, merge_tree_clear_old_parts_interval_seconds = 1, merge_selector_base = 20;
 
 CREATE OR REPLACE VIEW dim_products AS
 SELECT product_key, product_id, category, category_en, category_pt, category_vi, name_length,
@@ -76,7 +76,7 @@ CREATE TABLE IF NOT EXISTS dim_sellers_store
 )
 ENGINE = ReplacingMergeTree(_version, _deleted)
 ORDER BY seller_key
-SETTINGS old_parts_lifetime = 1, merge_tree_clear_old_parts_interval_seconds = 1;
+SETTINGS old_parts_lifetime = 1, merge_tree_clear_old_parts_interval_seconds = 1, merge_selector_base = 20;
 
 CREATE OR REPLACE VIEW dim_sellers AS
 SELECT seller_key, seller_id, zip, city, state, region, lat, lng, valid_from, valid_to, is_current
@@ -105,7 +105,7 @@ CREATE TABLE IF NOT EXISTS dim_time_store
 )
 ENGINE = ReplacingMergeTree(_version, _deleted)
 ORDER BY date_key
-SETTINGS old_parts_lifetime = 1, merge_tree_clear_old_parts_interval_seconds = 1;
+SETTINGS old_parts_lifetime = 1, merge_tree_clear_old_parts_interval_seconds = 1, merge_selector_base = 20;
 
 CREATE OR REPLACE VIEW dim_time AS
 SELECT date_key, date, year, quarter, month, month_start, month_name_vi, month_name_en, month_name_pt,
@@ -125,7 +125,7 @@ CREATE TABLE IF NOT EXISTS geo_zip_store
 )
 ENGINE = ReplacingMergeTree(_version, _deleted)
 ORDER BY zip
-SETTINGS old_parts_lifetime = 1, merge_tree_clear_old_parts_interval_seconds = 1;
+SETTINGS old_parts_lifetime = 1, merge_tree_clear_old_parts_interval_seconds = 1, merge_selector_base = 20;
 
 CREATE OR REPLACE VIEW geo_zip AS
 SELECT zip, city, state, lat, lng, points

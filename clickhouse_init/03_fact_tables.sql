@@ -35,7 +35,7 @@ CREATE TABLE IF NOT EXISTS fact_orders_store
 )
 ENGINE = ReplacingMergeTree(_version, _deleted)
 ORDER BY (order_date, order_id, order_item_id)
-SETTINGS old_parts_lifetime = 1, merge_tree_clear_old_parts_interval_seconds = 1;
+SETTINGS old_parts_lifetime = 1, merge_tree_clear_old_parts_interval_seconds = 1, merge_selector_base = 20;
 
 CREATE OR REPLACE VIEW fact_orders AS
 SELECT order_key, order_id, order_item_id, order_date, date_key, customer_key, product_key, seller_key,
@@ -85,7 +85,7 @@ CREATE TABLE IF NOT EXISTS fact_order_lifecycle_store
 )
 ENGINE = ReplacingMergeTree(_version, _deleted)
 ORDER BY (order_date, order_id)
-SETTINGS old_parts_lifetime = 1, merge_tree_clear_old_parts_interval_seconds = 1;
+SETTINGS old_parts_lifetime = 1, merge_tree_clear_old_parts_interval_seconds = 1, merge_selector_base = 20;
 
 CREATE OR REPLACE VIEW fact_order_lifecycle AS
 SELECT order_key, order_id, order_date, date_key, customer_key, customer_unique_id, customer_state,
@@ -112,7 +112,7 @@ CREATE TABLE IF NOT EXISTS fact_payments_store
 )
 ENGINE = ReplacingMergeTree(_version, _deleted)
 ORDER BY (order_date, order_id, payment_sequential)
-SETTINGS old_parts_lifetime = 1, merge_tree_clear_old_parts_interval_seconds = 1;
+SETTINGS old_parts_lifetime = 1, merge_tree_clear_old_parts_interval_seconds = 1, merge_selector_base = 20;
 
 CREATE OR REPLACE VIEW fact_payments AS
 SELECT order_key, order_id, payment_sequential, order_date, date_key, customer_key, order_status,
@@ -144,7 +144,7 @@ CREATE TABLE IF NOT EXISTS fact_reviews_store
 )
 ENGINE = ReplacingMergeTree(_version, _deleted)
 ORDER BY (created_at, review_id, order_id)
-SETTINGS old_parts_lifetime = 1, merge_tree_clear_old_parts_interval_seconds = 1;
+SETTINGS old_parts_lifetime = 1, merge_tree_clear_old_parts_interval_seconds = 1, merge_selector_base = 20;
 
 CREATE OR REPLACE VIEW fact_reviews AS
 SELECT review_key, review_id, order_id, order_key, order_date, created_at, answered_at, date_key,

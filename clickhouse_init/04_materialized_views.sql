@@ -23,7 +23,7 @@ CREATE TABLE IF NOT EXISTS agg_daily_store
 )
 ENGINE = ReplacingMergeTree(_version, _deleted)
 ORDER BY (date, state, category, status)
-SETTINGS old_parts_lifetime = 1, merge_tree_clear_old_parts_interval_seconds = 1;
+SETTINGS old_parts_lifetime = 1, merge_tree_clear_old_parts_interval_seconds = 1, merge_selector_base = 20;
 
 CREATE OR REPLACE VIEW agg_daily AS
 SELECT date, state, category, status, items, orders, price, freight_value, total_amount,
@@ -57,7 +57,7 @@ CREATE TABLE IF NOT EXISTS agg_monthly_revenue_store
 )
 ENGINE = ReplacingMergeTree(_version, _deleted)
 ORDER BY month
-SETTINGS old_parts_lifetime = 1, merge_tree_clear_old_parts_interval_seconds = 1;
+SETTINGS old_parts_lifetime = 1, merge_tree_clear_old_parts_interval_seconds = 1, merge_selector_base = 20;
 
 CREATE OR REPLACE VIEW agg_monthly_revenue AS
 SELECT month, orders, orders_with_items, valid_orders, delivered_orders, canceled_orders,
@@ -89,7 +89,7 @@ CREATE TABLE IF NOT EXISTS agg_category_store
 )
 ENGINE = ReplacingMergeTree(_version, _deleted)
 ORDER BY category
-SETTINGS old_parts_lifetime = 1, merge_tree_clear_old_parts_interval_seconds = 1;
+SETTINGS old_parts_lifetime = 1, merge_tree_clear_old_parts_interval_seconds = 1, merge_selector_base = 20;
 
 CREATE OR REPLACE VIEW agg_category AS
 SELECT category, category_en, category_pt, category_vi, items, orders, products, price, freight_value,
@@ -127,7 +127,7 @@ CREATE TABLE IF NOT EXISTS agg_seller_store
 )
 ENGINE = ReplacingMergeTree(_version, _deleted)
 ORDER BY seller_id
-SETTINGS old_parts_lifetime = 1, merge_tree_clear_old_parts_interval_seconds = 1;
+SETTINGS old_parts_lifetime = 1, merge_tree_clear_old_parts_interval_seconds = 1, merge_selector_base = 20;
 
 CREATE OR REPLACE VIEW agg_seller AS
 SELECT seller_id, city, state, items, orders, total_amount, net, freight_value, delivered_items,
@@ -159,7 +159,7 @@ CREATE TABLE IF NOT EXISTS agg_delivery_store
 )
 ENGINE = ReplacingMergeTree(_version, _deleted)
 ORDER BY (month, seller_state, customer_state)
-SETTINGS old_parts_lifetime = 1, merge_tree_clear_old_parts_interval_seconds = 1;
+SETTINGS old_parts_lifetime = 1, merge_tree_clear_old_parts_interval_seconds = 1, merge_selector_base = 20;
 
 CREATE OR REPLACE VIEW agg_delivery AS
 SELECT month, seller_state, customer_state, orders, delivery_seconds, approve_seconds, handle_seconds,
@@ -183,7 +183,7 @@ CREATE TABLE IF NOT EXISTS agg_payment_mix_store
 )
 ENGINE = ReplacingMergeTree(_version, _deleted)
 ORDER BY (month, payment_type)
-SETTINGS old_parts_lifetime = 1, merge_tree_clear_old_parts_interval_seconds = 1;
+SETTINGS old_parts_lifetime = 1, merge_tree_clear_old_parts_interval_seconds = 1, merge_selector_base = 20;
 
 CREATE OR REPLACE VIEW agg_payment_mix AS
 SELECT month, payment_type, payments, orders, payment_value, installment_payments, installment_value,
@@ -207,7 +207,7 @@ CREATE TABLE IF NOT EXISTS agg_review_store
 )
 ENGINE = ReplacingMergeTree(_version, _deleted)
 ORDER BY (month, review_score, topic)
-SETTINGS old_parts_lifetime = 1, merge_tree_clear_old_parts_interval_seconds = 1;
+SETTINGS old_parts_lifetime = 1, merge_tree_clear_old_parts_interval_seconds = 1, merge_selector_base = 20;
 
 CREATE OR REPLACE VIEW agg_review AS
 SELECT month, review_score, topic, sentiment, reviews, current_reviews, with_text, late_orders,
@@ -231,7 +231,7 @@ CREATE TABLE IF NOT EXISTS rfm_store
 )
 ENGINE = ReplacingMergeTree(_version, _deleted)
 ORDER BY customer_unique_id
-SETTINGS old_parts_lifetime = 1, merge_tree_clear_old_parts_interval_seconds = 1;
+SETTINGS old_parts_lifetime = 1, merge_tree_clear_old_parts_interval_seconds = 1, merge_selector_base = 20;
 
 CREATE OR REPLACE VIEW rfm AS
 SELECT customer_unique_id, first_order_date, last_order_date, recency_days, frequency, monetary,
@@ -251,7 +251,7 @@ CREATE TABLE IF NOT EXISTS cohort_store
 )
 ENGINE = ReplacingMergeTree(_version, _deleted)
 ORDER BY (cohort_month, month_offset)
-SETTINGS old_parts_lifetime = 1, merge_tree_clear_old_parts_interval_seconds = 1;
+SETTINGS old_parts_lifetime = 1, merge_tree_clear_old_parts_interval_seconds = 1, merge_selector_base = 20;
 
 CREATE OR REPLACE VIEW cohort AS
 SELECT cohort_month, month_offset, cohort_size, persons, orders, total_amount

@@ -40,6 +40,7 @@ enum gold_kind { GOLD_SILVER, GOLD_HISTORY, GOLD_MODEL };
 /* A table of a scratch database; each lane of the crew has one for each input. */
 struct gold_scratch {
     bool dirty;
+    uint64_t content;       /* hash of the rows in it; 0: not known */
     struct columns columns; /* count 0: it is not there */
 };
 

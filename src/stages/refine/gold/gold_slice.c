@@ -12,6 +12,8 @@
  *    planner's searches and compiled code come back only on larger ones. The rows are the same. */
 #include "stages/refine/gold/gold_int.h"
 
+#include <xxhash.h>
+
 enum { SLICE_BYTES = 48 << 20, SMALL_BYTES = 2 << 20, PIECE_VALUES = 1000 };
 
 static const char small_settings[] =
@@ -200,14 +202,20 @@ static bool make_scratch(struct engine_conn *conn, struct gold_input *in, int la
     columns_free(&scratch->columns);
     columns_copy(&scratch->columns, in->columns);
     scratch->dirty = false;
+    scratch->content = 0;
     return true;
 }
 
+/* Models of one level often read the same rows: what stands there already is left. */
 static bool fill_scratch(struct engine_conn *conn, struct gold_input *in, int lane, struct slice rows,
                          struct error *err)
 {
     struct gold_scratch *scratch = &in->scratch[lane];
-    bool ok = make_scratch(conn, in, lane, err);
+    uint64_t content = rows.len ? XXH3_64bits(rows.data, rows.len) : 0;
+    if (!make_scratch(conn, in, lane, err)) return error_wrap(err, "scratch table %s", in->name);
+    if (content && content == scratch->content) return true;
+    scratch->content = 0;
+    bool ok = true;
     if (ok && scratch->dirty) {
         ok = statement(conn, "TRUNCATE TABLE", lane, in->name, err);
         scratch->dirty = !ok;
@@ -218,6 +226,7 @@ static bool fill_scratch(struct engine_conn *conn, struct gold_input *in, int la
         buf_put_sql_name(&sql, in->name);
         scratch->dirty = true;
         ok = engine_insert(conn, buf_text(&sql), "RowBinary", rows, NULL, err);
+        if (ok) scratch->content = content;
         buf_free(&sql);
     }
     return ok || error_wrap(err, "scratch table %s", in->name);
