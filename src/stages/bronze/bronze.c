@@ -1,7 +1,7 @@
 /* Bronze: change batches in, Delta commits out.
  *
  *   queue --> gather (until flush_ms or flush_bytes) --> one file per table --> commit + txn(end LSN)
- *                     (a quarter of flush_ms when refine is hungry, four times that while it is busy)
+ *                     (a quarter of flush_ms when refine is hungry, twice that time while it is busy)
  *                                                                                 |
  *                                                durable_lsn, bronze_version <----+
  *
@@ -310,7 +310,7 @@ static int64_t flush_due_us(const struct bronze *b)
     int64_t wait_us = b->flow->config->flush_ms * 1000;
     int state = atomic_load(&b->flow->refine_state);
     if (state == REFINE_HUNGRY) wait_us /= 4;
-    if (state == REFINE_BUSY) wait_us *= 4;
+    if (state == REFINE_BUSY) wait_us *= 2;
     return b->last_flush_us + wait_us;
 }
 

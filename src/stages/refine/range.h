@@ -8,6 +8,7 @@
 struct range {
     int64_t from, to;          /* positions; to ends a version unless `sliced` */
     bool sliced;               /* ends inside a version, or before where it must end: batches and gold wait */
+    bool deferred;             /* ends a version, and much follows: batches and gold wait for that */
     int64_t version;           /* the last version that is touched */
     uint64_t end_lsn;          /* of the last whole version in the range */
     int64_t commit_us;         /* newest commit time in it */

@@ -7,8 +7,8 @@
  *
  * Invariants: gold never reads ahead of its input; `batches` names versions that all exist; the outbox is
  * whole only after `batches` says so; marks are cleared last, so that a crash before that only means that
- * some groups are computed again. A range that ends inside a version (a large transaction in slices) moves
- * silver alone.
+ * some groups are computed again. A range that ends inside a version (a large transaction in slices), or is
+ * followed by much more, moves silver alone.
  *
  * What changes silver between two ranges (a replay of quarantine) is a batch of its own: it ends at the same
  * place in bronze, and its position counts on from that in the bits of the slice, where no batch ends else. So
@@ -33,6 +33,7 @@
 enum upkeep { UPKEEP_SILVER, UPKEEP_GOLD, UPKEEP_BATCHES };
 enum { UPKEEP_US = 2000000, UPKEEP_MOST_US = 10000 };
 enum { WAIT_US = 500000, BRONZE_US = 60000, RANGE_ROWS = 100000, SLICE_BITS = 0xFFFF };
+enum { DEFER_LEAST = 5000, DEFER_MOST = 200000 };
 
 static struct metric ranges_total = METRIC_COUNTER("millrace_refine_batches_total", "Ranges refined to gold");
 static struct metric rows_total = METRIC_COUNTER("millrace_refine_rows_total", "Changes refined into silver");
@@ -51,7 +52,8 @@ struct refine {
     int64_t position;         /* of the last batch: silver, gold and `batches` are complete below */
     int64_t completed;        /* the outbox is whole below: behind position only after a failure in between */
     int64_t again_to;         /* where the last range that failed ends: it is taken again as it was */
-    int64_t silver_position;  /* silver is complete below: further only inside a sliced version */
+    int64_t silver_position;  /* silver is complete below; further than position while gold waits for more */
+    int64_t deferred_rows;    /* of whole versions that gold waits for */
     uint64_t end_lsn;
     int64_t commit_us;
     int64_t last_upkeep_us; /* the end of the last round */
@@ -270,6 +272,13 @@ static int64_t last_version(struct refine *r)
     return last;
 }
 
+/* In a backlog gold follows several ranges at once: a pass over a model costs the same for all of them. */
+static bool may_defer(const struct refine *r, const struct range *range, const struct range_limits *limits)
+{
+    return !range->sliced && !limits->end && range->version < limits->last_version && range->rows >= DEFER_LEAST &&
+           r->deferred_rows + range->rows <= DEFER_MOST;
+}
+
 static bool plan(struct refine *r, struct range *range, struct error *err)
 {
     /* ranges that are done again end where they ended: where a table stands, at the last batch, then where
@@ -291,6 +300,7 @@ static bool plan(struct refine *r, struct range *range, struct error *err)
     /* what a killed run had taken of a large transaction may be far more than a range: it comes in pieces, as it
      * came then, and silver passes over what it has */
     if (range->to < limits.end && r->silver_position >= batch) range->sliced = true;
+    range->deferred = may_defer(r, range, &limits);
     return true;
 }
 
@@ -390,7 +400,9 @@ static bool take_range(struct refine *r, struct range *range, struct error *err)
     if (!known) histogram_record(&silver_time, clock_mono_us() - start_us);
     /* what fails from here on is planned again as this range, not as a longer one: the outbox has its blocks
      * under this position */
-    if (!known && !range->sliced && !finish_range(r, range, err)) return false;
+    bool wait = range->sliced || range->deferred;
+    if (!known && !wait && !finish_range(r, range, err)) return false;
+    r->deferred_rows = range->deferred ? r->deferred_rows + range->rows : 0;
     r->silver_position = range->to;
     recent_drop(&r->flow->recent, range->sliced ? range->version - 1 : range->version);
     if (known) return gold_marks_left(r->gold, &r->unrecorded, err);
@@ -579,7 +591,7 @@ static bool refine_step(void *self, enum progress *out, struct error *err)
         bool did;
         ok = take_range(r, &range, err);
         if (!ok) r->again_to = range.to;
-        ok = ok && (range.sliced || whole_step(r, &did, err));
+        ok = ok && (range.sliced || range.deferred || whole_step(r, &did, err));
     } else {
         give_snapshot(r);
         atomic_store(&r->flow->refine_state, REFINE_HUNGRY);

@@ -24,6 +24,9 @@ struct follow {
     struct map groups;
     struct gold_changes changes;
     struct gold_groups *run; /* NULL: nothing to do, or full */
+    struct gold_full *pass;  /* over everything, when it is on its way */
+    struct crew_job reading; /* of its next piece */
+    bool given, passed;
     int64_t us;              /* spent on it by this thread */
 };
 
@@ -57,18 +60,74 @@ static bool begin(struct gold *g, struct follow *f, struct error *err)
     return gold_groups_begin(g, m, &f->groups, &f->changes, &f->run, err);
 }
 
-static bool run_full(struct gold *g, struct gold_model *m, int64_t position, struct error *err)
+/* ---- passes over everything: while one is merged, the crew reads its next piece and the beginning of the
+ * pass after it */
+
+static void read_piece(void *arg, int lane)
 {
-    if (!gold_run_full(g, m, position, position, err)) return false;
-    m->full = false;
-    return gold_set_built(g, m, gold_model_hash(g, m), err);
+    struct follow *f = arg;
+    (void)lane;
+    gold_full_read(f->pass);
+}
+
+static void give_piece(struct gold *g, struct follow *f)
+{
+    f->reading = (struct crew_job){.run = read_piece, .arg = f};
+    f->given = true;
+    crew_give(g->crew, &f->reading);
+}
+
+static void wait_piece(struct gold *g, struct follow *f)
+{
+    if (f->given) crew_finish(g->crew, &f->reading);
+    f->given = false;
+}
+
+static void close_pass(struct gold *g, struct follow *f)
+{
+    wait_piece(g, f);
+    gold_full_close(f->pass);
+    f->pass = NULL;
+}
+
+/* Begins the passes of the first models that need one, as many as there are connections. */
+static void begin_passes(struct gold *g, struct follow *all, size_t count, int64_t position)
+{
+    static const char *const databases[CREW_LANES] = {"full_gold", "full_gold_2"};
+    size_t under_way = 0, number = 0;
+    for (size_t i = 0; i < count; i++)
+        under_way += all[i].pass != NULL;
+    for (size_t i = 0; i < count && under_way < CREW_LANES; i++) {
+        struct follow *f = &all[i];
+        if (!f->full) continue;
+        size_t slot = number++ % CREW_LANES; /* the one before it in this slot has ended */
+        if (f->pass || f->passed) continue;
+        f->pass = gold_full_open(g, f->m, g->full[slot], databases[slot], false, position);
+        give_piece(g, f);
+        under_way++;
+    }
+}
+
+static bool end_pass(struct gold *g, struct follow *f, int64_t position, struct error *err)
+{
+    bool done = false, ok = true;
+    while (ok && !done) {
+        if (!f->given) give_piece(g, f);
+        wait_piece(g, f);
+        ok = gold_full_take(f->pass, position, &done, err);
+    }
+    close_pass(g, f);
+    if (!ok) return false;
+    f->m->full = false;
+    return gold_set_built(g, f->m, gold_model_hash(g, f->m), err);
 }
 
 static bool end(struct gold *g, struct follow *f, int64_t position, struct error *err)
 {
     struct gold_groups *run = f->run;
     f->run = NULL;
-    if (f->full && !run_full(g, f->m, position, err)) return false;
+    f->passed = f->full;
+    if (f->full && !end_pass(g, f, position, err)) return false;
     if (run && (!gold_groups_end(run, err) || !gold_changes_end(&f->changes, err))) return false;
     if (f->begun) f->m->rest_us = 0;
     return true;
@@ -79,8 +138,9 @@ static void timed(struct follow *f, int64_t start_us)
     f->us += clock_mono_us() - start_us;
 }
 
-static void follow_free(struct follow *f)
+static void follow_free(struct gold *g, struct follow *f)
 {
+    close_pass(g, f);
     gold_groups_cancel(f->run);
     gold_changes_free(&f->changes);
     map_free(&f->groups, NULL);
@@ -108,6 +168,7 @@ static bool follow_level(struct gold *g, struct follow *all, size_t count, int64
         int64_t start_us = clock_mono_us();
         bool any = f->run != NULL;
         if (last && i == count / 2) atomic_store(&g->flow->refine_state, REFINE_HUNGRY);
+        begin_passes(g, all, count, position);
         ok = end(g, f, position, err) || gold_set_aside(g, f->m, err) ||
              error_wrap(err, "gold: %s", f->m->name);
         timed(f, start_us);
@@ -134,7 +195,7 @@ bool gold_follow(struct gold *g, int64_t position, struct error *err)
         left -= count;
         ok = follow_level(g, all, count, position, left == 0, err);
         for (size_t i = 0; i < count; i++)
-            follow_free(&all[i]);
+            follow_free(g, &all[i]);
     }
     mem_free(all);
     return ok;

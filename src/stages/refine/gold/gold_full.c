@@ -426,19 +426,6 @@ void gold_full_close(struct gold_full *r)
     mem_free(r);
 }
 
-bool gold_run_full(struct gold *g, struct gold_model *m, int64_t position, int64_t outbox_position,
-                   struct error *err)
-{
-    struct gold_full *r = gold_full_open(g, m, g->full, "full_gold", false, outbox_position);
-    bool done = false, ok = true;
-    while (ok && !done) {
-        gold_full_read(r);
-        ok = gold_full_take(r, position, &done, err);
-    }
-    gold_full_close(r);
-    return ok;
-}
-
 static bool hand_out(const struct gold_model *m, struct engine_conn *conn, keyed_each *each, void *arg,
                      struct error *err)
 {
@@ -456,8 +443,8 @@ static bool hand_out(const struct gold_model *m, struct engine_conn *conn, keyed
 bool gold_recompute(struct gold *g, size_t model, keyed_each *each, void *arg, struct error *err)
 {
     const struct gold_model *m = &g->models.items[model];
-    return (make_views(g, m, g->full, "full_gold", NULL, err) &&
-            hand_out(m, g->full, each, arg, err)) ||
+    return (make_views(g, m, g->full[0], "full_gold", NULL, err) &&
+            hand_out(m, g->full[0], each, arg, err)) ||
            error_wrap(err, "gold: %s", m->name);
 }
 

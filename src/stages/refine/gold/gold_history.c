@@ -135,7 +135,7 @@ static bool take_rows(struct follow *f, const char *sql, struct error *err)
     struct slice chunk;
     bool done = false, ok = true;
     buf_clear(&f->rest);
-    if (!engine_stream_open(f->g->full, sql, "RowBinary", NULL, 0, &s, err)) return false;
+    if (!engine_stream_open(f->g->full[0], sql, "RowBinary", NULL, 0, &s, err)) return false;
     while (ok && !done) {
         ok = engine_stream_next(s, &chunk, &done, err);
         if (ok && !done) ok = take_chunk(f, chunk, err);

@@ -99,7 +99,7 @@ bool gold_model_reads(const struct gold_model *m, size_t input);
 struct gold {
     struct flow *flow;
     struct engine_conn *conn; /* the caller's: merges */
-    struct engine_conn *scratch[CREW_LANES], *full, *whole;
+    struct engine_conn *scratch[CREW_LANES], *full[CREW_LANES], *whole;
     struct crew *crew;
     struct crew *background; /* reads whole models */
     struct whole_run *running;
@@ -237,8 +237,5 @@ struct gold_full *gold_full_open(struct gold *g, struct gold_model *m, struct en
 void gold_full_read(struct gold_full *r);
 bool gold_full_take(struct gold_full *r, int64_t position, bool *done, struct error *err) MUST_CHECK;
 void gold_full_close(struct gold_full *r);
-/* All of it at once. */
-bool gold_run_full(struct gold *g, struct gold_model *m, int64_t position, int64_t outbox_position,
-                   struct error *err) MUST_CHECK;
 
 #endif
