@@ -1,7 +1,7 @@
 /* What a range of bronze does to silver's tables.
  *
- *   rows of a range --by table--> [new columns?] --> fold --> clean --> settle --> commit
- *                                 '---- begun, several ----'  crew   '-- one by one --'
+ *   rows of a range --by table--> [new columns?] --> fold --> clean --> settle, quarantine --> commit
+ *                                 '---- begun, several ----'  crew   '--- one by one ---'    crew
  *
  *  1. A table whose raw state stands at the position is passed over; so replaying a range gives the same
  *     result (invariant 4).
@@ -10,7 +10,7 @@
  *     again there; a range with a gap before it is never taken.
  *  3. After any failure a table is opened anew, so that what the lake decided is what memory knows.
  *  4. Tables do not read each other, so several are under way while memory allows (UNDER_WAY_BYTES of
- *     images); what is committed is committed by one thread, in the order of the tables. */
+ *     images), and two may commit at once. */
 #include "base/clock.h"
 #include "base/log.h"
 #include "format/change.h"
@@ -127,16 +127,19 @@ static bool fold(struct range_work *w, const struct group *g, struct error *err)
     return true;
 }
 
-/* One table's share of a range, on its way: its SELECT is the crew's. */
+/* One table's share of a range, on its way: its SELECT and its commit are the crew's. */
 struct share {
     struct table *table;
     struct table_record before; /* to go back to when it fails */
     struct range_work w;
+    struct settled settled;
+    int64_t position; /* of the range's end */
     struct crew_job job;
-    bool begun, given, cleaned;
-    bool settled; /* committed or undone */
-    struct error error; /* why it is not cleaned */
-    int64_t folded_us, cleaned_us; /* spent */
+    bool begun, given;
+    bool ok;            /* so far */
+    bool ended;         /* committed or undone */
+    struct error error; /* why it is not ok */
+    int64_t folded_us, cleaned_us, settled_us, committed_us; /* spent */
 };
 
 static void run_clean(void *arg, int lane)
@@ -145,9 +148,26 @@ static void run_clean(void *arg, int lane)
     struct range_work *w = &p->w;
     int64_t start_us = clock_mono_us();
     struct cleaner *cleaner = lane ? &w->silver->helper_cleaner : &w->silver->cleaner;
-    p->cleaned = clean_items(cleaner, &w->table->model, w->table->schema, &w->table->columns, w->items,
-                             w->item_count, &w->results, &p->error);
+    p->ok = clean_items(cleaner, &w->table->model, w->table->schema, &w->table->columns, w->items, w->item_count,
+                        &w->results, &p->error);
     p->cleaned_us = clock_mono_us() - start_us;
+}
+
+static void run_commit(void *arg, int lane)
+{
+    struct share *p = arg;
+    struct silver *s = p->w.silver;
+    int64_t start_us = clock_mono_us();
+    struct engine_conn *conn = lane ? s->helper_cleaner.conn : s->conn;
+    p->ok = commit_table(&p->w, conn, &p->settled, p->position, &p->error);
+    p->committed_us = clock_mono_us() - start_us;
+}
+
+static void share_give(struct share *p, void (*run)(void *arg, int lane))
+{
+    p->job = (struct crew_job){.run = run, .arg = p};
+    p->given = true;
+    crew_give(p->w.silver->crew, &p->job);
 }
 
 static void share_wait(struct share *p)
@@ -180,7 +200,7 @@ static void share_undo(struct share *p)
     silver_unload_table(p->table);
     p->table->record = p->before;
     p->table->schema = NULL;
-    p->settled = true;
+    p->ended = true;
 }
 
 /* After a failure of the table's own it is left behind; any other is the range's. */
@@ -195,8 +215,9 @@ static bool share_failed(struct share *p, struct error *err)
 static void share_drop(struct share *p)
 {
     share_wait(p);
-    if (p->begun && !p->settled) share_undo(p);
+    if (p->begun && !p->ended) share_undo(p);
     if (p->begun) work_free(&p->w);
+    settled_free(&p->settled);
     p->begun = false;
 }
 
@@ -220,29 +241,35 @@ static bool share_begin(struct silver *s, struct share *p, const struct group *g
         return others_go_on;
     }
     p->folded_us = clock_mono_us() - start_us;
-    p->job = (struct crew_job){.run = run_clean, .arg = p};
-    p->given = true;
-    crew_give(s->crew, &p->job);
+    p->position = position;
+    share_give(p, run_clean);
     return true;
 }
 
-static bool share_end(struct share *p, int64_t position, struct error *err)
+/* What is cleaned goes on its way to the lake. */
+static void share_commit(struct share *p)
 {
-    if (!p->begun) return true;
-    struct settled settled = {0};
+    if (!p->begun) return;
     share_wait(p);
     int64_t start_us = clock_mono_us();
-    if (!p->cleaned) *err = p->error;
-    bool ok = p->cleaned && settle(&p->w, &settled, position, err);
-    int64_t settled_us = clock_mono_us() - start_us;
-    ok = ok && commit_table(&p->w, &settled, position, err);
+    p->ok = p->ok && settle(&p->w, &p->settled, p->position, &p->error) &&
+            commit_quarantine(&p->w, &p->settled, p->position, &p->error);
+    p->settled_us = clock_mono_us() - start_us;
+    if (p->ok) share_give(p, run_commit);
+}
+
+static bool share_end(struct share *p, struct error *err)
+{
+    if (!p->begun) return true;
+    share_wait(p);
+    bool ok = p->ended = p->ok;
     if (ok)
         log_debug("refine", "silver",
                   "table=%s rows=%zu fold_us=%lld clean_us=%lld settle_us=%lld commit_us=%lld", p->table->name,
                   p->w.version_count, (long long)p->folded_us, (long long)p->cleaned_us,
-                  (long long)settled_us, (long long)(clock_mono_us() - start_us - settled_us));
-    settled_free(&settled);
-    p->settled = ok;
+                  (long long)p->settled_us, (long long)p->committed_us);
+    else
+        *err = p->error;
     ok = ok || share_failed(p, err);
     share_drop(p);
     return ok;
@@ -354,21 +381,24 @@ static size_t group_bytes(const struct group *g)
     return bytes;
 }
 
-/* Tables are begun as long as what is under way stays small, and ended in their order. */
+/* Tables are begun as long as what is under way stays small, and ended in their order, each after the next one
+ * was sent to its commit. */
 static bool apply_groups(struct silver *s, const struct groups *all, struct share *shares, int64_t position,
                          struct error *err)
 {
     size_t next = 0, under_way = 0;
     bool ok = true;
-    for (size_t i = 0; ok && i < all->count; i++) {
-        for (; ok && next < all->count && (next == i || under_way < UNDER_WAY_BYTES); next++) {
+    for (size_t i = 0; ok && i <= all->count; i++) {
+        for (; ok && next < all->count && (next <= i || under_way < UNDER_WAY_BYTES); next++) {
             struct table *t = map_get(&s->tables, slice_of(all->items[next].source));
             shares[next].table = t ? t : silver_add_table(s, all->items[next].source);
             under_way += group_bytes(&all->items[next]);
             ok = share_begin(s, &shares[next], &all->items[next], position, err);
         }
-        ok = ok && share_end(&shares[i], position, err);
-        under_way -= group_bytes(&all->items[i]);
+        if (ok && i < all->count) share_commit(&shares[i]);
+        if (i == 0) continue;
+        ok = ok && share_end(&shares[i - 1], err);
+        under_way -= group_bytes(&all->items[i - 1]);
     }
     for (size_t i = 0; i < next; i++)
         share_drop(&shares[i]);

@@ -18,13 +18,13 @@ static struct metric quarantined = METRIC_COUNTER(
 static struct metric repeats = METRIC_COUNTER("millrace_silver_repeats_total",
                                               "Changes dropped because their key stood there already");
 
-bool commit_history(struct silver *s, struct table *t, const struct buf *pieces, const size_t *rows,
+bool commit_history(struct table *t, struct engine_conn *conn, const struct buf *pieces, const size_t *rows,
                     size_t count, int64_t position, struct error *err)
 {
     struct delta_commit *commit = delta_commit_begin(t->history, "STREAMING UPDATE");
     for (size_t i = 0; i < count; i++) {
         struct delta_file file = {0};
-        if (!delta_write_file(t->history, s->conn, buf_slice(&pieces[i]), rows[i], NULL, &file, err)) {
+        if (!delta_write_file(t->history, conn, buf_slice(&pieces[i]), rows[i], NULL, &file, err)) {
             delta_commit_cancel(commit);
             return error_wrap(err, "%s", delta_name(t->history));
         }
@@ -42,11 +42,10 @@ static int64_t at_least(int64_t position, const struct keyed *k)
     return keyed_position(k) > position ? keyed_position(k) : position;
 }
 
-static bool commit_quarantine(struct range_work *w, struct settled *settled, int64_t position,
-                              struct error *err)
+bool commit_quarantine(struct range_work *w, struct settled *settled, int64_t position, struct error *err)
 {
     struct silver *s = w->silver;
-    if (settled->quarantine_count == 0) return true;
+    if (settled->quarantine_count == 0 || w->state_only || !w->table->history) return true;
     struct keyed_counts counts = {0};
     if (!keyed_merge(s->quarantine, s->conn, settled->quarantine, settled->quarantine_count,
                      at_least(position, s->quarantine), NULL, NULL, NULL, &counts, err))
@@ -55,35 +54,35 @@ static bool commit_quarantine(struct range_work *w, struct settled *settled, int
     return true;
 }
 
-static bool commit_current(struct range_work *w, struct settled *settled, int64_t position,
-                           struct error *err)
+static bool commit_current(struct range_work *w, struct engine_conn *conn, struct settled *settled,
+                           int64_t position, struct error *err)
 {
     struct silver *s = w->silver;
     struct table *t = w->table;
     struct gold_mark mark = {s->flow->state, t->name};
     struct keyed_counts counts = {0};
-    if (!keyed_merge(t->current, s->conn, settled->changes, settled->change_count, position, w->also,
+    if (!keyed_merge(t->current, conn, settled->changes, settled->change_count, position, w->also,
                      s->hooks.applied, &mark, &counts, err))
         return error_wrap(err, "silver/%s", t->name);
     failpoint("silver.table");
     return true;
 }
 
-static bool commit_lake(struct range_work *w, struct settled *settled, int64_t position, struct error *err)
+static bool commit_lake(struct range_work *w, struct engine_conn *conn, struct settled *settled, int64_t position,
+                        struct error *err)
 {
     struct table *t = w->table;
-    if (!commit_quarantine(w, settled, position, err)) return false;
     if (settled->history_count && delta_txn(t->history, SILVER_APP_ID) < position &&
-        !commit_history(w->silver, t, settled->history, settled->history_rows, settled->history_count,
-                        position, err))
+        !commit_history(t, conn, settled->history, settled->history_rows, settled->history_count, position, err))
         return false;
     failpoint("silver.history");
     if (t->current && (settled->change_count || settled->history_count))
-        return commit_current(w, settled, position, err);
+        return commit_current(w, conn, settled, position, err);
     return state_write(w->silver->flow->state, w->also, err);
 }
 
-bool commit_table(struct range_work *w, struct settled *settled, int64_t position, struct error *err)
+bool commit_table(struct range_work *w, struct engine_conn *conn, struct settled *settled, int64_t position,
+                  struct error *err)
 {
     struct table *t = w->table;
     t->record.position = position;
@@ -91,5 +90,5 @@ bool commit_table(struct range_work *w, struct settled *settled, int64_t positio
     table_put_record(t, w->also);
     metric_add(&repeats, (int64_t)w->repeats);
     if (w->state_only || !t->history) return state_write(w->silver->flow->state, w->also, err);
-    return commit_lake(w, settled, position, err);
+    return commit_lake(w, conn, settled, position, err);
 }

@@ -87,7 +87,7 @@ static bool replay_commit(struct silver *s, struct table *t, struct entry *e, st
     struct keyed_counts counts;
     size_t one = 1;
     ok = ok && history_has(s, t, e, &has, err) &&
-         (has || commit_history(s, t, &history, &one, 1, -1, err)) &&
+         (has || commit_history(t, s->conn, &history, &one, 1, -1, err)) &&
          keyed_merge(t->current, s->conn, &change, 1, keyed_position(t->current), NULL, s->hooks.applied,
                      &mark, &counts, err);
     buf_free(&row);

@@ -285,9 +285,12 @@ int history_source(const struct columns *stored, const struct column *h);
 /* Sets t->history_sources for the columns as they are now. */
 void history_map(struct table *t);
 
-bool commit_table(struct range_work *w, struct settled *settled, int64_t position,
+/* The quarantine is one table for all: its part is silver's thread's, and comes first. */
+bool commit_quarantine(struct range_work *w, struct settled *settled, int64_t position, struct error *err) MUST_CHECK;
+/* The rest, on any thread: beside the commits of other tables. */
+bool commit_table(struct range_work *w, struct engine_conn *conn, struct settled *settled, int64_t position,
                   struct error *err) MUST_CHECK;
-bool commit_history(struct silver *s, struct table *t, const struct buf *pieces, const size_t *rows,
+bool commit_history(struct table *t, struct engine_conn *conn, const struct buf *pieces, const size_t *rows,
                     size_t count, int64_t position, struct error *err) MUST_CHECK;
 
 /* ---- walk.c */
