@@ -103,8 +103,8 @@ static bool open_parts(struct gold *g, const struct asset *files, size_t count, 
     if (!gold_models_load(&g->models, files, count, err)) return false;
     if (!open_database(&g->scratch[0], "scratch_gold", "max_threads=1", err)) return false;
     if (!open_database(&g->scratch[1], "scratch_gold_2", "max_threads=1", err)) return false;
-    if (!open_database(&g->full[0], "full_gold", NULL, err)) return false;
-    if (!open_database(&g->full[1], "full_gold_2", NULL, err)) return false;
+    if (!open_database(&g->full[0], "full_gold", "max_threads=1", err)) return false;
+    if (!open_database(&g->full[1], "full_gold_2", "max_threads=1", err)) return false;
     if (!open_database(&g->whole, "whole_gold", "max_threads=1", err)) return false;
     if (!crew_open(&g->crew, "gold", err) || !crew_open(&g->background, "gold-whole", err)) return false;
     for (size_t i = 0; i < g->models.count; i++)

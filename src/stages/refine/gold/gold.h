@@ -44,7 +44,6 @@
  *   hi/<table>\0<column>\0<value>\0<version be64><row be64> -> row of <table>_history
  *   hv/<table>                        -> version of <table>_history that hi/ holds, and its shape
  *   gm/<model>                        -> hash of the text and input columns it was last rebuilt with
- *   gs/<model>\0<key>                 -> keys seen by a full recomputation that is under way
  *
  * Invariants
  *   1. Incremental equals full: after gold_apply a row model's table holds, byte for byte, what its

@@ -1,8 +1,8 @@
 /* A model's SELECT over the whole of its inputs, by views over the lake.
  *
  *   database of views (one for each input) --> SELECT, streamed --> rows in chunks
- *       gold_full_*:    each chunk is merged (what is unchanged is dropped), its keys noted in gs/;
- *                       then the table's keys that were not noted are deleted
+ *       gold_full_*:    each chunk is merged (what is unchanged is dropped), its keys noted by their hash;
+ *                       if the table then has more keys than rows were given, those not noted are deleted
  *       other columns:  the rows replace the table in one commit
  *       gold_recompute: handed out
  *
@@ -19,6 +19,9 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "stages/outbox.h"
+
+#include <stdlib.h>
+#include <xxhash.h>
 
 enum { VANISHED_MAX = 20000, READ_BYTES = 1 << 20, KEY_JOIN = 0x1F, KEY_NULL = 0x1E };
 
@@ -191,41 +194,21 @@ struct gold_full {
     struct row_stream rows;
     bool taking;
     bool note; /* the table had rows: keys that vanish must be found */
-    struct state_batch *noted;
-    struct buf key;
+    XXH128_hash_t *noted;
+    size_t noted_count, noted_cap;
     struct buf vanished; /* keys, each with its length before it */
     size_t vanished_count;
     size_t row_count;
 };
 
-static void put_note(struct gold_full *r, struct slice key)
+static int compare_notes(const void *a, const void *b)
 {
-    buf_clear(&r->key);
-    gold_put_key(&r->key, "gs", r->m->name, true);
-    buf_put_slice(&r->key, key);
+    return XXH128_cmp(a, b);
 }
 
-static bool clear_notes(struct gold_full *r, struct error *err)
+static XXH128_hash_t note_of(struct slice key)
 {
-    struct buf from = {0}, to = {0};
-    struct state_batch *b = state_batch_new();
-    gold_put_key(&from, "gs", r->m->name, true);
-    buf_put_slice(&to, buf_slice(&from));
-    to.data[to.len - 1] = 1;
-    state_batch_delete_range(b, buf_slice(&from), buf_slice(&to));
-    bool ok = state_write(r->g->flow->state, b, err);
-    state_batch_free(b);
-    buf_free(&from);
-    buf_free(&to);
-    return ok;
-}
-
-static bool flush_chunk(struct gold_full *r, struct error *err)
-{
-    if (r->note && !state_write(r->g->flow->state, r->noted, err)) return false;
-    state_batch_free(r->noted);
-    r->noted = state_batch_new();
-    return gold_changes_flush(&r->changes, err);
+    return XXH3_128bits(key.data, key.len);
 }
 
 static bool take_row(struct gold_full *r, struct slice key, struct slice row, struct error *err)
@@ -235,60 +218,25 @@ static bool take_row(struct gold_full *r, struct slice key, struct slice row, st
     gold_changes_upsert(&r->changes, key, row);
     r->row_count++;
     if (r->note) {
-        put_note(r, key);
-        state_batch_put(r->noted, buf_slice(&r->key), SLICE(""));
+        MEM_GROW(r->noted, r->noted_count, r->noted_cap);
+        r->noted[r->noted_count++] = note_of(key);
     }
-    return !gold_changes_large(&r->changes) || flush_chunk(r, err);
-}
-
-/* The table's keys and the notes come in the same order; a key without its note is gone. */
-struct vanishing {
-    struct gold_full *r;
-    struct state_iter *notes;
-    struct slice note; /* the next one, without its prefix; data NULL: no more */
-    size_t prefix_len;
-};
-
-static void next_note(struct vanishing *v)
-{
-    struct slice nothing;
-    if (!state_iter_next(v->notes, &v->note, &nothing)) {
-        v->note = (struct slice){NULL, 0};
-        return;
-    }
-    v->note.data += v->prefix_len;
-    v->note.len -= v->prefix_len;
+    return !gold_changes_large(&r->changes) || gold_changes_flush(&r->changes, err);
 }
 
 static bool take_vanished(void *arg, struct slice key, struct slice row, struct error *err)
 {
-    struct vanishing *v = arg;
-    struct gold_full *r = v->r;
+    struct gold_full *r = arg;
+    XXH128_hash_t note = note_of(key);
     (void)row;
     (void)err;
-    while (v->note.data && slice_compare(v->note, key) < 0)
-        next_note(v);
-    if (r->vanished_count >= VANISHED_MAX || (v->note.data && slice_compare(v->note, key) == 0)) return true;
+    if (r->vanished_count >= VANISHED_MAX ||
+        (r->noted_count && bsearch(&note, r->noted, r->noted_count, sizeof note, compare_notes)))
+        return true;
     buf_put_u64(&r->vanished, key.len);
     buf_put_slice(&r->vanished, key);
     r->vanished_count++;
     return true;
-}
-
-static bool find_vanished(struct gold_full *r, struct error *err)
-{
-    struct vanishing v = {.r = r};
-    struct error closing = {0};
-    buf_clear(&r->vanished);
-    r->vanished_count = 0;
-    put_note(r, (struct slice){0});
-    v.prefix_len = r->key.len;
-    v.notes = state_iter_open(r->g->flow->state, NULL, buf_slice(&r->key));
-    next_note(&v);
-    bool ok = keyed_scan(r->m->keyed, NULL, take_vanished, &v, err);
-    bool closed = state_iter_close(v.notes, &closing);
-    if (ok && !closed) *err = closing;
-    return ok && closed;
 }
 
 static void delete_vanished(struct gold_full *r)
@@ -305,12 +253,16 @@ static void delete_vanished(struct gold_full *r)
 /* Deletes what the table has and the full run did not give. */
 static bool merge_vanished(struct gold_full *r, struct error *err)
 {
+    if (keyed_row_count(r->m->keyed) == (int64_t)r->row_count) return true; /* just the keys that were given */
+    if (r->noted_count) qsort(r->noted, r->noted_count, sizeof *r->noted, compare_notes);
     do {
-        if (!find_vanished(r, err)) return false;
+        buf_clear(&r->vanished);
+        r->vanished_count = 0;
+        if (!keyed_scan(r->m->keyed, NULL, take_vanished, r, err)) return false;
         delete_vanished(r);
         if (r->vanished_count >= VANISHED_MAX && !gold_changes_flush(&r->changes, err)) return false;
     } while (r->vanished_count >= VANISHED_MAX);
-    return clear_notes(r, err);
+    return true;
 }
 
 /* A key that comes twice in one chunk is seen at once, one in two chunks only here. */
@@ -329,13 +281,12 @@ static bool merge_read(struct gold_full *r, struct error *err)
     if (!r->taking) {
         r->taking = true;
         r->note = keyed_row_count(r->m->keyed) > 0;
-        if (r->note && !clear_notes(r, err)) return false;
     }
     while (take_read(&r->rows, &key, &row))
         if (!take_row(r, key, row, err)) return false;
     if (!r->rows.ended) return true;
     if (!at_end(&r->rows, err)) return false;
-    if (r->note && (!flush_chunk(r, err) || !merge_vanished(r, err))) return false;
+    if (r->note && (!gold_changes_flush(&r->changes, err) || !merge_vanished(r, err))) return false;
     return gold_changes_end(&r->changes, err) && check_count(r, err);
 }
 
@@ -374,7 +325,6 @@ struct gold_full *gold_full_open(struct gold *g, struct gold_model *m, struct en
     struct gold_full *r = mem_alloc(sizeof *r);
     *r = (struct gold_full){.g = g, .m = m, .conn = conn, .database = database};
     r->start_us = clock_mono_us();
-    r->noted = state_batch_new();
     r->changes = (struct gold_changes){.g = g, .m = m, .outbox_position = outbox_position};
     if (pinned) {
         r->versions = mem_resize(NULL, m->table_count + 1, sizeof *r->versions);
@@ -419,8 +369,7 @@ void gold_full_close(struct gold_full *r)
     if (!r) return;
     rows_close(&r->rows);
     gold_changes_free(&r->changes);
-    state_batch_free(r->noted);
-    buf_free(&r->key);
+    mem_free(r->noted);
     buf_free(&r->vanished);
     mem_free(r->versions);
     mem_free(r);
