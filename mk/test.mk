@@ -6,6 +6,7 @@ PLAIN_TESTS     := $(PLAIN_SOURCES:tests/unit/%.c=$(OUT)/tests/%)
 VALGRIND_TESTS  := $(addprefix build/release/tests/,$(filter test_row test_engine test_views test_delta_parquet \
                      test_keyed,$(UNIT_SOURCES:tests/unit/%.c=%)))
 UNIT_SECONDS    ?= 300
+E2E_JOBS        ?= 2
 VALGRIND        := valgrind --quiet --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
                    --error-exitcode=9 --fair-sched=yes --suppressions=$(CURDIR)/tests/valgrind.supp
 
@@ -16,7 +17,7 @@ unit-plain: $(PLAIN_TESTS)
 	@scripts/unit --seconds $(UNIT_SECONDS) $(PLAIN_TESTS)
 
 e2e: all ## run the end-to-end tests
-	@.venv/bin/pytest -q tests/e2e $(PYTEST_FLAGS)
+	@.venv/bin/pytest -q -n $(E2E_JOBS) tests/e2e $(PYTEST_FLAGS)
 
 # Steps in order, in one make each: what `deps` brings is seen by the next one.
 test: ## everything: deps, build, checks, unit and end-to-end tests

@@ -50,7 +50,7 @@ static struct delta_table *open_vectors(void)
 /* A stand-in for a Parquet file of n rows, on disk. */
 static struct delta_file make_file(struct delta_table *t, int64_t rows)
 {
-    char *name = delta_new_file_name(NULL);
+    char *name = delta_new_file_name(NULL, DELTA_SMALL);
     struct delta_file f = {.path = name,
                            .rows = rows,
                            .size_bytes = 4,

@@ -657,7 +657,7 @@ static void test_compaction_races_appends(void **state)
         if (!delta_open(&other, lake, delta_name(t), &err) || !file_read(source, &bytes, &err)) _exit(1);
         for (int i = 1; i < COMMITS; i++) {
             mem_free(again.path);
-            again.path = delta_new_file_name(NULL);
+            again.path = delta_new_file_name(NULL, DELTA_SMALL);
             struct delta_commit *c = delta_commit_begin(other, "WRITE");
             delta_commit_add(c, &again, true);
             if (!store_write(other->store, again.path, buf_slice(&bytes), &err) ||
