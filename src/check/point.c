@@ -110,7 +110,6 @@ static bool await_pipeline(struct point *p, struct error *err)
     if (ok) {
         p->snapshot = flow->check.snapshot;
         p->position = flow->check.position;
-        p->batches_version = flow->check.batches_version;
         flow->check.snapshot = NULL;
     }
     pthread_mutex_unlock(&flow->check_lock);

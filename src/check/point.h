@@ -12,7 +12,6 @@ struct point {
     uint64_t lsn;
     struct state_snapshot *snapshot;
     int64_t position;       /* of refine at the point */
-    int64_t batches_version; /* Delta version of `batches` with its row */
 };
 
 /* One check at a time: a second is RETRY. */

@@ -17,7 +17,6 @@ static const struct {
     size_t offset;
 } functions[] = {
 #define FUNCTION(f) {"chdb_" #f, offsetof(struct chdb, f)}
-    FUNCTION(version),
     FUNCTION(set_signal_handlers_enabled),
     FUNCTION(shutdown),
     FUNCTION(connect),

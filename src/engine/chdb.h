@@ -24,7 +24,6 @@ struct chdb_analysis {
 };
 
 struct chdb {
-    const char *(*version)(void);
     void (*set_signal_handlers_enabled)(int on);
     int (*shutdown)(void);
     struct chdb_conn **(*connect)(int argc, char **argv); /* a place that holds the handle */

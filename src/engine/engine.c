@@ -184,11 +184,6 @@ void engine_trim(void)
     pthread_mutex_unlock(&lock);
 }
 
-const char *engine_version(void)
-{
-    return chdb.version ? chdb.version() : "";
-}
-
 bool engine_connect(struct engine_conn **out, const char *const *settings, struct error *err)
 {
     pthread_mutex_lock(&lock);

@@ -35,7 +35,6 @@ bool engine_open(const char *library, const char *home, const char *storage, int
                  struct error *err) MUST_CHECK;
 /* Closes what is left and joins all engine threads; no engine_open afterwards in this process. */
 void engine_close(void);
-const char *engine_version(void);
 /* Gives back memory that nobody uses at the moment; some milliseconds. */
 void engine_trim(void);
 

@@ -42,11 +42,6 @@ void store_close(struct store *s)
     mem_free(s);
 }
 
-const char *store_root(const struct store *s)
-{
-    return s->root;
-}
-
 char *store_path(const struct store *s, const char *name)
 {
     return *name ? mem_format("%s/%s", s->root, name) : mem_text(s->root);

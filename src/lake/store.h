@@ -28,7 +28,6 @@ struct store_listing {
 /* Does not touch the disk: a missing root lists as empty, gets as not found, and is made by a put. */
 void store_open(struct store **out, const char *root);
 void store_close(struct store *s);
-const char *store_root(const struct store *s);
 /* The object's path for the engine; the caller's (mem_free). */
 char *store_path(const struct store *s, const char *name);
 

@@ -37,7 +37,6 @@ struct http_request {
     struct serve *serve;
     struct MHD_Connection *connection;
     const char *method, *path;
-    struct buf body;
 };
 
 enum MHD_Result http_answer(struct http_request *r, unsigned status, const char *type, struct slice body);

@@ -105,11 +105,10 @@ static void put_lsn(struct buf *json, const char *name, uint64_t lsn)
 
 static void put_positions(struct flow *f, struct buf *json)
 {
-    uint64_t server = atomic_load(&f->server_lsn), durable = atomic_load(&f->durable_lsn);
-    put_lsn(json, "server_lsn", server);
+    put_lsn(json, "server_lsn", atomic_load(&f->server_lsn));
     put_lsn(json, "received_lsn", atomic_load(&f->received_lsn));
-    put_lsn(json, "durable_lsn", durable);
-    buf_printf(json, ",\"retained_bytes\":%lld", (long long)(server > durable ? server - durable : 0));
+    put_lsn(json, "durable_lsn", atomic_load(&f->durable_lsn));
+    buf_printf(json, ",\"retained_bytes\":%lld", (long long)flow_retained_bytes(f));
     buf_printf(json, ",\"bronze_version\":%lld,\"refined_version\":%lld,\"warehouse_version\":%lld",
                (long long)atomic_load(&f->bronze_version),
                (long long)POSITION_VERSION(atomic_load(&f->refined_position)) - 1,
@@ -161,7 +160,7 @@ enum MHD_Result metrics_answer(struct http_request *r)
                       "# HELP millrace_slot_retained_bytes WAL that the slot keeps for us\n"
                       "# TYPE millrace_slot_retained_bytes gauge\nmillrace_slot_retained_bytes %lld\n",
                (double)flow_lag_us(f) / 1e6,
-               (long long)(atomic_load(&f->server_lsn) - atomic_load(&f->durable_lsn)));
+               (long long)flow_retained_bytes(f));
     metrics_print(&text);
     enum MHD_Result result = http_answer(r, 200, "text/plain; version=0.0.4; charset=utf-8", buf_slice(&text));
     buf_free(&text);

@@ -13,7 +13,7 @@
 #include <strings.h>
 #include <xxhash.h>
 
-enum { CONNECTIONS_MAX = 100, IDLE_SECONDS = 30, BODY_BYTES_MAX = 64 << 10 };
+enum { CONNECTIONS_MAX = 100, IDLE_SECONDS = 30 };
 
 /* --- answers --- */
 
@@ -166,21 +166,20 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
                                   const char *version, const char *data, size_t *size, void **state)
 {
     (void)version;
+    (void)data;
     struct http_request *r = *state;
     if (!r) {
         *state = r = mem_alloc(sizeof *r);
-        *r = (struct http_request){.serve = arg, .connection = connection, .body = {.max = BODY_BYTES_MAX}};
+        *r = (struct http_request){.serve = arg, .connection = connection};
         r->method = strcmp(method, "HEAD") == 0 ? "GET" : strcmp(method, "POST") == 0 ? "POST" : strcmp(method, "GET") == 0 ? "GET" : "?";
         return MHD_YES;
     }
     if (*size) {
-        buf_put(&r->body, data, *size);
-        *size = 0;
+        *size = 0; /* nothing that is asked here has a body */
         return MHD_YES;
     }
     r->path = path;
     if (!may_ask(r)) return refuse(r);
-    if (!buf_ok(&r->body)) return http_answer(r, 413, "text/plain", SLICE("The request is too large.\n"));
     return dispatch(r);
 }
 
@@ -191,7 +190,6 @@ static void on_end(void *arg, struct MHD_Connection *connection, void **state, e
     (void)why;
     struct http_request *r = *state;
     if (!r) return;
-    buf_free(&r->body);
     mem_free(r);
     *state = NULL;
 }

@@ -116,3 +116,9 @@ int64_t flow_lag_us(const struct flow *f)
     int64_t lag_us = clock_wall_us() - commit_us;
     return shown || commit_us == 0 || lag_us < 0 ? 0 : lag_us;
 }
+
+int64_t flow_retained_bytes(const struct flow *f)
+{
+    uint64_t server = atomic_load(&f->server_lsn), durable = atomic_load(&f->durable_lsn);
+    return server > durable ? (int64_t)(server - durable) : 0;
+}

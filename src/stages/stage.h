@@ -67,7 +67,6 @@ struct check_request {
     int64_t cut_version;        /* bronze version that ends at cut_lsn; -1: not yet */
     struct state_snapshot *snapshot; /* state at that version; NULL: not yet */
     int64_t position;           /* refine's at that moment */
-    int64_t batches_version;    /* version of the table `batches` with the row of that range */
 };
 
 /* What refine does: nothing, for it is not in this process; a batch, so that a commit would lie and wait; or it
@@ -125,5 +124,7 @@ bool flow_init(struct flow *f, const struct config *config, struct error *err) M
 void flow_free(struct flow *f);
 /* How old the newest number in the warehouse is when changes wait on the way; 0 when all is shown. */
 int64_t flow_lag_us(const struct flow *f);
+/* WAL that the server keeps for what bronze does not hold yet. */
+int64_t flow_retained_bytes(const struct flow *f);
 
 #endif

@@ -203,6 +203,7 @@ static void finished(struct capture *c)
     published_free(&c->copying);
     copy_close(c->copy);
     c->copy = NULL;
+    stage_recovered(c->status);
     stage_state(c->status, "streaming");
 }
 

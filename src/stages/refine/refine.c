@@ -343,7 +343,6 @@ static void give_snapshot(struct refine *r)
     if (wanted && !r->unrecorded && r->position >= POSITION_AFTER(check->cut_version)) {
         check->snapshot = state_snapshot_take(r->flow->state);
         check->position = r->position;
-        check->batches_version = delta_version(r->batches);
         pthread_cond_broadcast(&r->flow->check_changed);
     }
     pthread_mutex_unlock(&r->flow->check_lock);

@@ -225,6 +225,15 @@ bool gold_set_aside(struct gold *g, struct gold_model *m, struct error *err)
     return forget(g, m, err);
 }
 
+void gold_set_well(struct gold *g, struct gold_model *m)
+{
+    if (!m->rest_us) return;
+    m->rest_us = 0;
+    for (size_t i = 0; i < g->models.count; i++)
+        if (g->models.items[i].rest_us) return;
+    stage_recovered(&g->flow->status[STAGE_REFINE]);
+}
+
 bool gold_apply(struct gold *g, int64_t position, struct error *err)
 {
     if (!prepare(g, position, err)) return error_wrap(err, "gold");
@@ -294,12 +303,6 @@ bool gold_model_is_whole(const struct gold *g, size_t i)
 struct keyed *gold_model_table(struct gold *g, size_t i)
 {
     return g->models.items[i].keyed;
-}
-
-const int *gold_model_sort(const struct gold *g, size_t i, size_t *count)
-{
-    *count = g->models.items[i].sort_count;
-    return g->models.items[i].sort;
 }
 
 bool gold_upkeep(struct gold *g, size_t part, bool *done, struct error *err)

@@ -105,17 +105,13 @@ size_t gold_model_count(const struct gold *g);
 const char *gold_model_name(const struct gold *g, size_t i);
 bool gold_model_is_whole(const struct gold *g, size_t i);
 struct keyed *gold_model_table(struct gold *g, size_t i);
-/* Columns of the warehouse's sort key, as indexes into the table's columns. */
-const int *gold_model_sort(const struct gold *g, size_t i, size_t *count);
 /* Compaction and checkpoint of one table; *done: there is no such part. */
 bool gold_upkeep(struct gold *g, size_t part, bool *done, struct error *err) MUST_CHECK;
 
-/* For check: the rows (key, row) that a full recomputation of model i gives over the lake; CONFIG when
- * an input is missing. The second takes a connection of the caller's (it changes its database) and the
- * Delta version to read each input table at ("silver/orders"; -1: newest); it touches nothing of gold
- * but the models' texts, so it may run on any thread while gold is open. */
-bool gold_recompute(struct gold *g, size_t model, keyed_each *each, void *arg,
-                    struct error *err) MUST_CHECK;
+/* For check: the rows (key, row) that a full recomputation of model i gives over the lake; CONFIG when an
+ * input is missing. conn is the caller's (its database is changed); version_of gives the Delta version to read
+ * each input table at ("silver/orders"; -1, or no function: newest). It touches nothing of gold but the models'
+ * texts, so it may run on any thread while gold is open. */
 typedef int64_t gold_version_of(void *arg, const char *table);
 bool gold_recompute_at(const struct gold *g, size_t model, struct engine_conn *conn,
                        gold_version_of *version_of, void *version_arg, keyed_each *each, void *arg,

@@ -129,7 +129,7 @@ static bool end(struct gold *g, struct follow *f, int64_t position, struct error
     f->passed = f->full;
     if (f->full && !end_pass(g, f, position, err)) return false;
     if (run && (!gold_groups_end(run, err) || !gold_changes_end(&f->changes, err))) return false;
-    if (f->begun) f->m->rest_us = 0;
+    if (f->begun) gold_set_well(g, f->m);
     return true;
 }
 

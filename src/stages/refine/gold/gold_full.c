@@ -4,7 +4,7 @@
  *       gold_full_*:    each chunk is merged (what is unchanged is dropped), its keys noted by their hash;
  *                       if the table then has more keys than rows were given, those not noted are deleted
  *       other columns:  the rows replace the table in one commit
- *       gold_recompute: handed out
+ *       gold_recompute_at: handed out
  *
  *   gold_full_open --> [gold_full_read --> gold_full_take]* --> gold_full_close
  *                       any thread         gold's thread
@@ -389,21 +389,13 @@ static bool hand_out(const struct gold_model *m, struct engine_conn *conn, keyed
     return ok;
 }
 
-bool gold_recompute(struct gold *g, size_t model, keyed_each *each, void *arg, struct error *err)
-{
-    const struct gold_model *m = &g->models.items[model];
-    return (make_views(g, m, g->full[0], "full_gold", NULL, err) &&
-            hand_out(m, g->full[0], each, arg, err)) ||
-           error_wrap(err, "gold: %s", m->name);
-}
-
 bool gold_recompute_at(const struct gold *g, size_t model, struct engine_conn *conn,
                        gold_version_of *version_of, void *version_arg, keyed_each *each, void *arg,
                        struct error *err)
 {
     static _Atomic int number;
     const struct gold_model *m = &g->models.items[model];
-    char *database = mem_format("full_gold_%d", number++);
+    char *database = mem_format("check_gold_%d", number++);
     char *create = mem_format("CREATE DATABASE IF NOT EXISTS %s ENGINE = Memory", database);
     char *use = mem_format("USE %s", database);
     char *drop = mem_format("DROP DATABASE IF EXISTS %s", database);

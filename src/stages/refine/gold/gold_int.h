@@ -227,6 +227,8 @@ bool gold_follow(struct gold *g, int64_t position, struct error *err) MUST_CHECK
 /* A model that cannot run keeps its last rows and does not stop the others: it is told once, forgotten,
  * and recomputed when its rest is over. False when the failure is not the model's own. */
 bool gold_set_aside(struct gold *g, struct gold_model *m, struct error *err) MUST_CHECK;
+/* It ran: shown as recovered when no other one rests. */
+void gold_set_well(struct gold *g, struct gold_model *m);
 bool gold_set_built(struct gold *g, struct gold_model *m, uint64_t hash, struct error *err) MUST_CHECK;
 /* A model over the whole of its inputs, as they are or (pinned) at the versions of this moment. read may
  * be called on any thread, but not beside another call for the same run; it stops after about a megabyte

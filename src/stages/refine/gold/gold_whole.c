@@ -134,7 +134,7 @@ static bool take(struct gold *g, struct error *err)
         return true;
     }
     if (!gold_set_built(g, m, r->signature, err)) return error_wrap(err, "gold: %s", m->name);
-    m->rest_us = 0;
+    gold_set_well(g, m);
     rest(g, r->busy_us);
     drop(g);
     return true;
