@@ -42,7 +42,7 @@ const struct option config_options[] = {
     INT(copy_workers, "2", 1, 64, "Connections that copy tables at the first start"),
     INT(status_ms, "10000", 100, HOUR_MS, "PostgreSQL hears at least this often how far we are"),
     SIZE(queue_bytes, "32MB", MB, 64 * GB, "Changes that may wait between capture and bronze"),
-    INT(flush_ms, "200", 0, HOUR_MS, "Bronze commits this long after the last commit, at once when idle, sooner when gold waits for it"),
+    INT(flush_ms, "200", 0, HOUR_MS, "Bronze commits this long after the last commit: at once when idle, sooner or later as gold can take it"),
     SIZE(flush_bytes, "8MB", 64 * KB, 4 * GB, "Bronze commits when this much is waiting"),
     INT(idle_commit_ms, "10000", 100, HOUR_MS, "A quiet source's position is committed this often"),
     SIZE(refine_bytes, "16MB", 64 * KB, 4 * GB, "Bytes of rows that refine takes in one range or slice"),

@@ -1,5 +1,5 @@
 /* The command line: a tree of values. Each command is one `struct command` in a file of its own
- * (src/cli/<name>.c), declared in commands.h and listed in cli.c; help, the refusal of wrong options
+ * (src/cli/<name>.c), declared and listed in commands.h; help, the refusal of wrong options
  * and docs are made from it.
  *
  * Order of a call: the command's name is found, its options and all settings are checked (wrong: exit
@@ -64,7 +64,7 @@ bool cli_print(struct slice text, struct error *err) MUST_CHECK;
 /* argc and argv as main has them; returns the exit code. */
 int cli_main(int argc, char **argv);
 
-/* The commands in the order of help; NULL stands for one that this build does not have. */
+/* The commands in the order of help. */
 extern const struct command *const cli_commands[];
 extern const size_t cli_command_count;
 const struct command *cli_command(const char *name);

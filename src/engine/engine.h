@@ -2,9 +2,8 @@
  * the only module that knows libchdb. One engine and one storage path per process; many connections,
  * each used by one thread at a time and running one statement at a time.
  *
- * Every connection starts with the settings that the models need: session_timezone=UTC,
- * join_use_nulls=1, aggregate_functions_null_for_empty=1, optimize_trivial_count_query=0,
- * implicit_select=0; those of engine_connect come on top. The process's working directory becomes
+ * Every connection starts with the settings that the models need (connection_settings in engine.c); those of
+ * engine_connect come on top. The process's working directory becomes
  * `home`, so that file('lake/...') and deltaLakeLocal find the tables. */
 #ifndef MILLRACE_ENGINE_ENGINE_H
 #define MILLRACE_ENGINE_ENGINE_H

@@ -12,8 +12,9 @@
  *   gold_whole.c     whole models, computed beside the batches
  *   gold.c           open, close, apply
  *
- * One thread uses a struct gold. Its crew's helper runs SELECTs of slices, on a connection and scratch
- * tables of its own; gold_recompute_at reads only what is constant after gold_open. */
+ * One thread uses a struct gold. Its crew's helper runs SELECTs of slices and reads passes, on connections and
+ * scratch tables of its own, the background crew's reads whole models; gold_recompute_at reads only what is
+ * constant after gold_open. */
 #ifndef MILLRACE_STAGES_GOLD_INT_H
 #define MILLRACE_STAGES_GOLD_INT_H
 

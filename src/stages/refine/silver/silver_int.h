@@ -1,7 +1,7 @@
 /* Private to the files of this folder.
  *
  *   silver.c    open, close, tables, positions
- *   apply.c     a range of bronze: its tables, begun together, committed one by one
+ *   apply.c     a range of bronze: its tables, begun together, two at once committed
  *   table.c     one source table: schemas, columns, opening, its record in the state
  *   model.c     a model file or a generated model becomes one SELECT
  *   clean.c     raw images in, typed rows or reasons out, by the engine
