@@ -49,7 +49,7 @@ demo: ## set up everything, build, and run the demo
 # The seed is printed first. The tests end by themselves after MILLRACE_KILL_SECONDS (three hours): a kill
 # from outside would leave their servers behind.
 torture: all ## kill at every point, refuse every write, a transaction of 2 GB; compare afterwards
-	@MILLRACE_KILLS=$${MILLRACE_KILLS:-500} .venv/bin/pytest -q -s tests/e2e -k kill $(PYTEST_FLAGS)
+	@MILLRACE_TORTURE=1 MILLRACE_KILLS=$${MILLRACE_KILLS:-500} .venv/bin/pytest -q -s tests/e2e -k kill $(PYTEST_FLAGS)
 	@MILLRACE_TORTURE=1 MILLRACE_WRITES=$${MILLRACE_WRITES:-all} .venv/bin/pytest -q tests/e2e/test_writes.py $(PYTEST_FLAGS)
 	@MILLRACE_TORTURE=1 MILLRACE_LAYERS='state gold silver' .venv/bin/pytest -q tests/e2e/test_retention.py \
 	    tests/e2e/test_lake_faults.py $(PYTEST_FLAGS)

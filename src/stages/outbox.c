@@ -225,6 +225,16 @@ bool outbox_blocks(struct state *s, int64_t position, outbox_each *each, void *a
     return ok && closed;
 }
 
+bool outbox_newest(struct state *s, int64_t *position, struct error *err)
+{
+    struct slice key, block;
+    struct state_iter *it = state_iter_open(s, NULL, SLICE("o/"));
+    *position = OUTBOX_PENDING;
+    while (state_iter_next(it, &key, &block))
+        if (key.len >= BATCH_KEY_BYTES) *position = (int64_t)get_be64(key.data + 2);
+    return state_iter_close(it, err);
+}
+
 /* ---- removing ---- */
 
 /* Deletes entries of one kind up to position, pending ones excepted. */

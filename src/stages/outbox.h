@@ -53,6 +53,8 @@ typedef bool outbox_each(void *arg, const char *table, int64_t version, struct s
                          struct error *err);
 bool outbox_blocks(struct state *s, int64_t position, outbox_each *each, void *arg,
                    struct error *err) MUST_CHECK;
+/* The highest position of a block; 0: none but pending ones. Past the last batch it is that of one cut off. */
+bool outbox_newest(struct state *s, int64_t *position, struct error *err) MUST_CHECK;
 /* Removes all entries up to and including position (pending blocks stay). */
 bool outbox_remove(struct state *s, int64_t position, struct error *err) MUST_CHECK;
 void outbox_batch_free(struct outbox_batch *b);

@@ -57,6 +57,7 @@ enum { STAGE_CAPTURE, STAGE_BRONZE, STAGE_REFINE, STAGE_WAREHOUSE, STAGE_COUNT }
  * the slice counts the batches that followed it without anything of bronze (a replay of quarantine). */
 #define POSITION_AFTER(version) (((int64_t)(version) + 1) << 16)
 #define POSITION_VERSION(position) ((int64_t)(position) >> 16)
+#define POSITION_WHOLE(position) ((int64_t)(position) >> 16 << 16) /* without what counts inside a version */
 
 /* A consistent point that check asks for: bronze ends a commit exactly at cut_lsn, refine ends a range
  * at that commit and takes a snapshot of the state. Guarded by flow.check_lock. */

@@ -3,6 +3,8 @@
 MILLRACE_KILLS sets the number of kills (at least one for every point), MILLRACE_KILL_SECONDS how long they
 may take together; MILLRACE_SEED replays a run."""
 
+import glob
+import json
 import os
 import random
 import shutil
@@ -12,7 +14,7 @@ import time
 
 import pytest
 import shoplib
-from conftest import PROGRAM, wait_for
+from conftest import PROGRAM, slow, wait_for
 
 KILLS = int(os.environ.get("MILLRACE_KILLS", "40"))
 SECONDS = int(os.environ.get("MILLRACE_KILL_SECONDS", "10800"))
@@ -155,3 +157,57 @@ def test_a_killed_copy_leaves_no_ghosts(millrace, shop, point):
     millrace.caught_up()
     millrace.command("check")
     assert millrace.scalar(f"SELECT count() FROM fact_orders WHERE order_id = '{order}'") == "0"
+
+
+def assert_batches_are_cuts(millrace):
+    """No row of `batches` names a version of a silver table that has taken more than the row's position."""
+    taken = {}
+    for folder in glob.glob(f"{millrace.home}/lake/silver/*/_delta_log"):
+        position, positions = -1, {}
+        for entry in sorted(glob.glob(f"{folder}/*.json")):
+            with open(entry, encoding="utf8") as lines:
+                for action in map(json.loads, lines):
+                    position = max(position, action.get("txn", {}).get("version", -1))
+            positions[int(os.path.basename(entry)[:-5])] = position
+        taken[folder.split("/")[-2]] = positions
+    rows = millrace.query("SELECT position, versions FROM gold.batches FORMAT TSVRaw")
+    assert rows
+    for position, versions in rows:
+        for table, version in json.loads(versions)["silver"].items():
+            known = taken.get(table, {}).get(version)
+            assert known is None or known <= int(position), f"{table} version {version} in the batch at {position}"
+
+
+def bronze_takes_all(millrace, shop):
+    """Runs capture and bronze alone until the server may forget what was committed; a position follows."""
+    lsn = shop.run("SELECT pg_current_wal_lsn()")[0][0]
+    millrace.start("--stages", "capture,bronze", wait=False)
+    wait_for(lambda: shop.run("SELECT 1 FROM pg_replication_slots WHERE database = current_database() "
+                              "AND confirmed_flush_lsn > %s::pg_lsn", lsn), what="bronze at the source's position")
+    millrace.stop()
+
+
+@pytest.mark.parametrize("point", ["gold.model", pytest.param("refine.silver", marks=slow),
+                                   pytest.param("refine.batches", marks=slow)])
+def test_a_backlog_cut_short_is_taken_to_its_end(millrace, shop, point):
+    """In a backlog gold waits for several ranges; a kill finds silver, and then gold, further than `batches`."""
+    small = ["--refine-bytes", "1MB", "--flush-bytes", "1MB"]
+    shoplib.load_sample(shop, orders=200)
+    millrace.start()
+    millrace.caught_up()
+    millrace.stop()
+    for number in range(2):
+        shop.run("INSERT INTO customers SELECT md5(i::text), md5((i / 2)::text), '01310', 'sao paulo', 'SP' "
+                 "FROM generate_series(%s::int, %s::int) i", number * 5500, number * 5500 + 5499)
+        shop.run("INSERT INTO orders SELECT md5(i::text), md5(i::text), 'created', now(), NULL, NULL, NULL, now() "
+                 "FROM generate_series(%s::int, %s::int) i", number * 5500, number * 5500 + 5499)
+    bronze_takes_all(millrace, shop)
+    millrace.start(*small, env={"MILLRACE_FAIL": f"{point}:{2 if point == 'refine.silver' else 1}"}, wait=False)
+    wait_for(millrace.died, what=f"the kill at {point}")
+    millrace.process = None
+    shop.run("UPDATE orders SET order_status = 'approved' WHERE order_status = 'created' AND order_id < '1'")
+    bronze_takes_all(millrace, shop)
+    millrace.start(*small)
+    millrace.caught_up()
+    millrace.command("check")
+    assert_batches_are_cuts(millrace)

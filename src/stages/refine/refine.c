@@ -51,7 +51,7 @@ struct refine {
     struct base *base;        /* under way; NULL: none */
     int64_t position;         /* of the last batch: silver, gold and `batches` are complete below */
     int64_t completed;        /* the outbox is whole below: behind position only after a failure in between */
-    int64_t again_to;         /* where the last range that failed ends: it is taken again as it was */
+    int64_t again_to;         /* where the last range ends that failed, or was cut off: it is taken again as it was */
     int64_t silver_position;  /* silver is complete below; further than position while gold waits for more */
     int64_t deferred_rows;    /* of whole versions that gold waits for */
     uint64_t end_lsn;
@@ -180,6 +180,15 @@ static void publish_needed(struct refine *r)
     atomic_store(&r->flow->needed_position, needed);
 }
 
+/* A run that was killed while it applied a range to gold left blocks under that range's end. */
+static bool find_cut_off(struct refine *r, struct error *err)
+{
+    int64_t newest;
+    if (!outbox_newest(r->flow->state, &newest, err)) return false;
+    r->again_to = POSITION_WHOLE(newest);
+    return true;
+}
+
 static bool refine_open(struct flow *flow, void **self, struct error *err)
 {
     struct refine *r = mem_alloc(sizeof *r);
@@ -194,7 +203,7 @@ static bool refine_open(struct flow *flow, void **self, struct error *err)
     r->silver_position = least >= 0 && least < bronze_position(r) ? least : bronze_position(r);
     silver_begin_at(r->silver, r->silver_position);
     publish_needed(r);
-    if (!gold_marks_left(r->gold, &r->unrecorded, err)) {
+    if (!find_cut_off(r, err) || !gold_marks_left(r->gold, &r->unrecorded, err)) {
         refine_close(r);
         return error_wrap(err, "refine");
     }
@@ -282,10 +291,10 @@ static bool may_defer(const struct refine *r, const struct range *range, const s
 static bool plan(struct refine *r, struct range *range, struct error *err)
 {
     /* ranges that are done again end where they ended: where a table stands, at the last batch, then where
-     * silver stands */
+     * silver stands, or gold's blocks in the outbox, which wait for the batch that they were made for */
     int64_t batch = bronze_position(r);
     int64_t reached = r->silver_position < batch ? batch : silver_position_most(r->silver);
-    if (reached < r->again_to) reached = r->again_to; /* tables that failed are closed, and do not tell */
+    if (r->silver_position >= batch && reached < r->again_to) reached = r->again_to;
     int64_t next = silver_position_next(r->silver, r->silver_position);
     struct range_limits limits = {
         .size_bytes = r->flow->config->refine_bytes,
@@ -297,9 +306,9 @@ static bool plan(struct refine *r, struct range *range, struct error *err)
     };
     if (!delta_refresh(r->bronze, err)) return error_wrap(err, "refine");
     if (!range_plan(r->bronze, r->silver_position, &limits, range, err)) return false;
-    /* what a killed run had taken of a large transaction may be far more than a range: it comes in pieces, as it
-     * came then, and silver passes over what it has */
-    if (range->to < limits.end && r->silver_position >= batch) range->sliced = true;
+    /* what a killed run had taken may be far more than a range: it comes in pieces, as it came then, and silver
+     * passes over what it has; between them is no consistent cut, for some table stands further */
+    if (range->to < reached && r->silver_position >= batch) range->sliced = true;
     range->deferred = may_defer(r, range, &limits);
     return true;
 }
@@ -368,8 +377,6 @@ static bool apply_gold(struct refine *r, int64_t position, struct error *err)
 /* Gold, `batches`, outbox, marks: the end of a range that ends a version. */
 static bool finish_range(struct refine *r, const struct range *range, struct error *err)
 {
-    if (range->end_lsn) r->end_lsn = range->end_lsn;
-    if (range->commit_us) r->commit_us = range->commit_us;
     int64_t start_us = clock_mono_us();
     if (!apply_gold(r, range->to, err)) return false;
     histogram_record(&gold_time, clock_mono_us() - start_us);
@@ -399,6 +406,8 @@ static bool take_range(struct refine *r, struct range *range, struct error *err)
     if (!known) histogram_record(&silver_time, clock_mono_us() - start_us);
     /* what fails from here on is planned again as this range, not as a longer one: the outbox has its blocks
      * under this position */
+    if (!known && range->end_lsn) r->end_lsn = range->end_lsn;
+    if (!known && range->commit_us) r->commit_us = range->commit_us;
     bool wait = range->sliced || range->deferred;
     if (!known && !wait && !finish_range(r, range, err)) return false;
     r->deferred_rows = range->deferred ? r->deferred_rows + range->rows : 0;
@@ -426,11 +435,11 @@ static bool upkeep_part(struct refine *r, struct error *err)
     if (r->upkeep == UPKEEP_SILVER) ok = silver_upkeep(r->silver, part, &done, err);
     else if (r->upkeep == UPKEEP_GOLD) ok = gold_upkeep(r->gold, part, &done, err);
     else ok = delta_upkeep(r->batches, r->conn, delta_version(r->batches), err);
-    if (!ok || !done) return ok;
+    if (!done) return ok;
     r->upkeep_part = 0;
     r->upkeep = r->upkeep == UPKEEP_BATCHES ? UPKEEP_SILVER : r->upkeep + 1;
     if (r->upkeep == UPKEEP_SILVER) r->last_upkeep_us = clock_mono_us();
-    return true;
+    return ok;
 }
 
 /* A round over all tables is done in pieces between ranges, so that no range waits long for it. */
@@ -589,7 +598,7 @@ static bool refine_step(void *self, enum progress *out, struct error *err)
         atomic_store(&r->flow->refine_state, REFINE_BUSY);
         bool did;
         ok = take_range(r, &range, err);
-        if (!ok) r->again_to = range.to;
+        if (!ok && range.to > r->again_to) r->again_to = range.to;
         ok = ok && (range.sliced || range.deferred || whole_step(r, &did, err));
     } else {
         give_snapshot(r);

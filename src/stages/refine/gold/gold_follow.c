@@ -60,8 +60,7 @@ static bool begin(struct gold *g, struct follow *f, struct error *err)
     return gold_groups_begin(g, m, &f->groups, &f->changes, &f->run, err);
 }
 
-/* ---- passes over everything: while one is merged, the crew reads its next piece and the beginning of the
- * pass after it */
+/* ---- passes over everything: while one is merged, the crew reads the beginning of the next */
 
 static void read_piece(void *arg, int lane)
 {

@@ -253,8 +253,10 @@ static void delete_vanished(struct gold_full *r)
 /* Deletes what the table has and the full run did not give. */
 static bool merge_vanished(struct gold_full *r, struct error *err)
 {
-    if (keyed_row_count(r->m->keyed) == (int64_t)r->row_count) return true; /* just the keys that were given */
     if (r->noted_count) qsort(r->noted, r->noted_count, sizeof *r->noted, compare_notes);
+    for (size_t i = 1; i < r->noted_count; i++)
+        if (XXH128_isEqual(r->noted[i - 1], r->noted[i])) return error_set(err, ERROR_CONFIG, "a key comes twice");
+    if (keyed_row_count(r->m->keyed) == (int64_t)r->row_count) return true; /* just the keys that were given */
     do {
         buf_clear(&r->vanished);
         r->vanished_count = 0;
