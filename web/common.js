@@ -30,7 +30,15 @@ export function el(tag, attrs = {}, ...children) {
   return e;
 }
 export const byId = (id) => document.getElementById(id);
-export function fill(target, ...children) { target.replaceChildren(...children.filter((c) => c !== null && c !== undefined)); }
+// What is drawn anew keeps the keyboard where it was: the same place among what can be focused.
+export function fill(target, ...children) {
+  const stops = () => [...target.querySelectorAll('a,button,select,[tabindex]')];
+  const at = target.contains(document.activeElement) ? stops().indexOf(document.activeElement) : -1;
+  target.replaceChildren(...children.filter((c) => c !== null && c !== undefined));
+  if (at >= 0) stops()[at]?.focus({ preventScroll: true });
+}
+// A stage's own word for what it does, in the reader's language where it is one that lasts.
+export const stageState = (text) => { const key = 'stage_' + text.replaceAll(' ', '_'), word = t(key); return word === key ? text : word; };
 
 export async function get(path, options) {
   const answer = await fetch(path, options);
@@ -99,7 +107,7 @@ export function header(page) {
 }
 
 // What is wrong, in the order in which it matters: no permission, nobody answers, an answer that failed, lag.
-const STALE_US = 2e6, BROKEN_US = 10e6, SILENT_MS = 6000;
+const STALE_US = 2e6, BANNER_US = 5e6, BROKEN_US = 10e6, SILENT_MS = 6000;
 export function problem(error) {
   state.problem = error;
   if (error) console.warn(error.message);
@@ -109,13 +117,14 @@ function trouble(lag) {
   if (state.problem?.denied) return ['broken', t('denied'), t('reload'), () => location.reload()];
   if (state.broken || (state.problem && !state.problem.answered)) return ['broken', t('gone'), t('retry'), () => { connect(); dispatchEvent(new Event('retry')); }];
   if (state.problem) return ['broken', `${t('failed')}: ${state.problem.message}`, t('retry'), () => dispatchEvent(new Event('retry'))];
-  if (lag > STALE_US && !state.paused) return [lag > BROKEN_US ? 'broken' : '', t('stale').replace('{age}', span(Math.floor(lag / 1e6) * 1e6)), null];
+  if (lag > BANNER_US && !state.paused) return [lag > BROKEN_US ? 'broken' : '', t('stale').replace('{age}', span(Math.floor(lag / 1e6) * 1e6)), null];
   return null;
 }
 let said = '';
 function showTrouble(what) {
   const box = byId('trouble');
   box.hidden = !what;
+  document.body.classList.toggle('gone', !!what && !!state.broken);
   if ((what ? what[1] : '') === said) return;
   said = what ? what[1] : '';
   if (!what) return;

@@ -1,15 +1,16 @@
 // The executive page: what it asks, when, and where each answer goes. The panels are in panels.js.
-import { t, el, byId, fill, get, num, clock, header, listen, loadCheck, state, tableSwitch, lang, monthName, showFreshness, problem, lsnText } from './common.js';
+import { t, el, byId, fill, get, num, clock, header, listen, loadCheck, state, tableSwitch, lang, monthName, stageState, showFreshness, problem, lsnText } from './common.js';
 import { view, bounds, setBounds, writeAddress, filtered, clear, range, comparedRange, grain, question } from './view.js';
 import { tiles, showTile, showMonths, showCategories, showStates, showFeed, showOrders, places, statuses } from './panels.js';
 import { stateNames } from './i18n.js';
 
-let shown = null, base = null, loading = false, again = false;
+let shown = null, base = null, loading = false, again = false, arrived = false, drawn = '';
 
 function change(values) {
   Object.assign(view, values);
   writeAddress();
   filters();
+  document.body.classList.add('busy');
   load();
 }
 
@@ -18,11 +19,14 @@ function select(name, label, options) {
     ...options.map(([value, text]) => el('option', { value, selected: view[name] === value }, text)));
   return s;
 }
+// Drawn anew only when it differs: a list that is open stays open.
 function filters() {
-  const focused = document.activeElement?.getAttribute('aria-label');
   const names = (shown?.categories || []).map((c) => [c.category, (lang === 'vi' ? c.category_vi : c.category_en) || c.category]);
   names.sort((a, b) => a[1].localeCompare(b[1], lang));
   if (view.category && !names.some(([v]) => v === view.category)) names.push([view.category, view.category]);
+  const now = JSON.stringify([view, names]);
+  if (now === drawn) return;
+  drawn = now;
   fill(byId('filters'),
     select('period', t('period'), ['last12', 'last90', 'last30', 'thisYear', 'all'].map((p) => [p, t(p)])),
     select('compare', t('compare'), [['year', t('vsYear')], ['previous', t('vsPrevious')], ['none', t('vsNone')]]),
@@ -30,7 +34,6 @@ function filters() {
     select('category', t('category'), [['', t('allCategories')], ...names]),
     select('status', t('status'), [['', t('allStatuses')], ...statuses.map((s) => [s, t('is_' + s)])]),
     filtered() ? el('button', { class: 'chip', onclick: () => { clear(); change({}); } }, '✕ ' + t('clear') + (view.month ? ' (' + monthName(view.month) + ')' : '')) : null);
-  if (focused) [...byId('filters').children].find((e) => e.getAttribute('aria-label') === focused)?.focus();
 }
 
 // Nothing to show yet: the first copy runs, or the shop has no order.
@@ -41,8 +44,9 @@ async function showEmpty() {
   if (!empty) return;
   const p = await get('/api/pipeline');
   const rows = p.stages[0].rows;
-  fill(byId('copying'), el('h2', {}, t(p.copy_complete ? 'emptyHead' : 'copyingHead')), el('p', {}, t(p.copy_complete ? 'empty' : 'copying')),
-    el('p', { class: 'sub' }, t('copied').replace('{n}', num(rows)).replace('{state}', p.stages.map((s) => `${s.name}: ${s.state}`).join(' · '))));
+  arrived ||= p.copy_complete && p.warehouse_version >= p.bronze_version; // else what was copied is still on its way
+  fill(byId('copying'), el('h2', {}, t(arrived ? 'emptyHead' : 'copyingHead')), el('p', {}, t(arrived ? 'empty' : 'copying')),
+    el('p', { class: 'sub' }, t('copied').replace('{n}', num(rows)).replace('{state}', p.stages.map((s) => `${s.name}: ${stageState(s.state)}`).join(' · '))));
 }
 
 async function ask() {
@@ -62,7 +66,7 @@ async function load() {
   loading = true;
   try { await ask(); problem(null); } catch (error) { problem(error); }
   loading = false;
-  if (again) { again = false; load(); }
+  if (again) { again = false; load(); } else document.body.classList.remove('busy');
 }
 
 function draw() {

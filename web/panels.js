@@ -71,7 +71,7 @@ function define(name, data) {
 
 let chart = null;
 const axisName = (key, i, kind) => (kind === 'day' ? `${Number(key.slice(8))}/${Number(key.slice(5, 7))}` : Number(key.slice(5, 7)) + (i === 0 || key.slice(5, 7) === '01' ? '/' + key.slice(2, 4) : ''));
-const short = (x) => (x >= 1e6 ? num(x / 1e6, 1) + 'M' : x >= 1e3 ? num(x / 1e3) + 'k' : num(x));
+const short = (x) => (x >= 1e6 ? num(x / 1e6, 1) + 'M' : x >= 1e3 ? num(x / 1e3, x % 1e3 ? 1 : 0) + 'k' : num(x));
 
 // The day after the fourth Thursday of November, when the data reaches it.
 function blackFriday(list) {
@@ -186,7 +186,7 @@ export function showFeed(orders) {
 
 export async function showOrders(data) {
   const { orders } = await get(question(data.period, 'orders'));
-  const table = makeTable([t('purchased'), t('state'), t('status'), t('items'), t('total')], orders.map((o) => [el('button', { class: 'link', onclick: () => showOrder(o.order_id) }, `${dayName(o.order_date.slice(0, 10))} ${o.order_date.slice(11, 16)}`), o.state, t('is_' + o.status) + (o.is_late ? ' · ' + t('late') : ''), num(o.items), money(o.total_amount)]));
+  const table = makeTable([t('purchased'), t('state'), t('status'), t('items'), t('total')], orders.map((o) => [el('button', { class: 'link', onclick: () => showOrder(o.order_id) }, `${dayName(o.order_date.slice(0, 10))} ${o.order_date.slice(11, 16)}`), o.state, t('is_' + o.status) + (o.is_late ? ' · ' + t('late') : ''), num(o.items), money(o.total_amount)]), 3);
   dialog(t('ordersHead'), el('p', { class: 'sub' }, t('ordersSub').replace('{n}', num(orders.length))), el('div', { class: 'scroll' }, table));
 }
 const between = (from, to) => (from && to ? span(1000 * (new Date(to.replace(' ', 'T').slice(0, 19) + 'Z') - new Date(from.replace(' ', 'T').slice(0, 19) + 'Z'))) : '');

@@ -1,5 +1,5 @@
 // The pipeline page: each hop's position, lag, rate and last error; latency; proof; tables; quarantine; log.
-import { t, num, css, el, byId, fill, get, post, span, clock, header, listen, state, dialog, tableSwitch, makeTable, showFreshness, problem, lsnText, resizing, soft } from './common.js';
+import { stageState, t, num, css, el, byId, fill, get, post, span, clock, header, listen, state, dialog, tableSwitch, makeTable, showFreshness, problem, lsnText, resizing, soft } from './common.js';
 
 const TARGET_MS = 1000, RECENT_US = 300e6, LOG_ROWS = 100;
 let last = null, chart = null;
@@ -43,9 +43,9 @@ function showHops(p) {
   const facts = p.tables.find((x) => x.name === 'gold/fact_orders'), fresh = recent(p), seconds = (us) => num(us / 1e6, 2);
   fill(byId('hops'),
     hop('PostgreSQL', kindOf(capture, now), p.server_lsn, '', say('keepsWord', { n: bytes(p.retained_bytes) }), say('slotWord', { name: p.slot })),
-    hop(t('capture'), kindOf(capture, now), num(rate('capture', capture.rows, now)), t('changesPerSecond'), capture.state, `${say('queueWord', { n: bytes(p.queue_bytes) })} · ${say('confirmedWord', { lsn: p.durable_lsn })}`, wrong(capture)),
-    hop('Bronze', kindOf(bronze, now), 'v' + num(p.bronze_version), '', `${num(rate('bronze', bronze.batches, now), 1)} commit/s · ${say('filesWord', { n: num(sum(lake, 'files')) })}`, commitAge(bronze.last_commit_us, now), wrong(bronze)),
-    hop('Silver', p.quarantine.length ? 'stale' : kindOf(refine, now), 'v' + num(p.refined_version), '', `${refine.state} · ${say('tablesWord', { n: num(silver.length) })}`, say('quarantineWord', { n: num(p.quarantine.length) }), wrong(refine)),
+    hop(t('capture'), kindOf(capture, now), num(rate('capture', capture.rows, now)), t('changesPerSecond'), stageState(capture.state), `${say('queueWord', { n: bytes(p.queue_bytes) })} · ${say('confirmedWord', { lsn: p.durable_lsn })}`, wrong(capture)),
+    hop('Bronze', kindOf(bronze, now), 'v' + num(p.bronze_version), '', `${num(rate('bronze', bronze.batches, now), 1)} ${t('commitsPerSecond')} · ${say('filesWord', { n: num(sum(lake, 'files')) })}`, commitAge(bronze.last_commit_us, now), wrong(bronze)),
+    hop('Silver', p.quarantine.length ? 'stale' : kindOf(refine, now), 'v' + num(p.refined_version), '', `${stageState(refine.state)} · ${say('tablesWord', { n: num(silver.length) })}`, say('quarantineWord', { n: num(p.quarantine.length) }), wrong(refine)),
     hop('Gold', kindOf(refine, now), 'v' + num(p.refined_version), '', say('modelsWord', { n: num(gold.length) }), commitAge(refine.last_commit_us, now)),
     hop('ClickHouse', p.lag_us > 10e6 ? 'broken' : p.lag_us > 2e6 ? 'stale' : kindOf(warehouse, now), fresh ? seconds(fresh.p50) : '–', fresh ? t('toAnswerUnit') : '', fresh ? `p50 ${seconds(fresh.p50)} · p99 ${seconds(fresh.p99)}` : t('upToDate'), facts ? say('factsWord', { n: num(facts.rows) }) : null, p.lag_us > 2e6 ? say('rest', { lag: span(p.lag_us) }) : null, wrong(warehouse)));
 }
