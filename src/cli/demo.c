@@ -189,9 +189,8 @@ static int run_all(struct demo *d)
     if (d->pipeline) pipeline_stop(d->pipeline);
     private_postgres_stop(&d->postgres);
     if (!ok) return cli_fail(&err);
-    if (d->once)
-        printf("\nThe data stays in %s. Ask it again:\n  millrace query --home %s \"SELECT count() FROM fact_orders\"\n",
-               d->cli->config.home, d->cli->config.home);
+    printf("\nThe data stays in %s. Ask it again:\n  %s query --home %s \"SELECT count() FROM fact_orders\"\n",
+           d->cli->config.home, program_invocation_name, d->cli->config.home);
     return equal ? CLI_OK : CLI_FAILED;
 }
 
@@ -217,7 +216,7 @@ const struct command command_demo = {
     .usage = "demo [--once] [--no-shift] [--rate N] [--speed X] [--data DIR]",
     .example = "millrace demo --once --home /tmp/shop",
     .options = {{"once", NULL, "run to the end once, check, print two queries, exit"},
-                {"no-shift", NULL, "keep the sample's dates (2016 to 2018) instead of ending it yesterday"},
+                {"no-shift", NULL, "keep the sample's dates (2016 to 2018), as --once does, instead of ending it yesterday"},
                 {"rate", "N", "live orders per second (default 2)"},
                 {"speed", "X", "how much faster than real the orders' lives run (default 1440: a day a minute)"},
                 {"data", "DIR", "folder of the Olist CSV files (default: the sample)"}},

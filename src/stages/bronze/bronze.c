@@ -310,7 +310,9 @@ static int64_t flush_due_us(const struct bronze *b)
     int64_t wait_us = b->flow->config->flush_ms * 1000;
     int state = atomic_load(&b->flow->refine_state);
     if (state == REFINE_HUNGRY) wait_us /= 4;
-    if (state == REFINE_BUSY) wait_us *= 2;
+    /* much is waiting: a backlog, whose end should not lie here */
+    bool much = b->size_bytes > (size_t)b->flow->config->flush_bytes / 16;
+    if (state == REFINE_BUSY && !much) wait_us *= 2;
     return b->last_flush_us + wait_us;
 }
 
