@@ -81,29 +81,36 @@ bool keyed_file_is_deleted(const struct keyed_file *f, uint32_t row)
     return bsearch(&row, f->deleted, f->deleted_count, sizeof row, compare_u32) != NULL;
 }
 
-static void put_read_query(const struct keyed *k, const struct keyed_file *f, uint32_t from, uint32_t to,
-                           struct buf *sql)
+/* SELECT of `place`, which says where a row stands, and the table's columns, from what the path names. */
+static void put_select(const struct keyed *k, const char *place, const struct buf *path, struct buf *sql)
 {
-    struct buf path = {0}, structure = {0};
-    buf_put_text(&path, delta_folder(k->table));
-    buf_put_char(&path, '/');
-    delta_put_decoded(&path, f->path);
+    struct buf structure = {0};
     columns_clickhouse(&k->columns, &structure);
-    buf_put_text(sql, "SELECT toUInt32(assumeNotNull(_row_number))");
+    buf_printf(sql, "SELECT %s", place);
     for (size_t i = 0; i < k->columns.count; i++) {
         buf_put_text(sql, ", ");
         buf_put_sql_name(sql, k->columns.items[i].name);
     }
     buf_put_text(sql, " FROM file(");
-    buf_put_sql_text(sql, buf_slice(&path));
+    buf_put_sql_text(sql, buf_slice(path));
     buf_put_text(sql, ", 'Parquet', ");
     buf_put_sql_text(sql, buf_slice(&structure));
     buf_put_char(sql, ')');
+    buf_free(&structure);
+}
+
+static void put_read_query(const struct keyed *k, const struct keyed_file *f, uint32_t from, uint32_t to,
+                           struct buf *sql)
+{
+    struct buf path = {0};
+    buf_put_text(&path, delta_folder(k->table));
+    buf_put_char(&path, '/');
+    delta_put_decoded(&path, f->path);
+    put_select(k, "toUInt32(assumeNotNull(_row_number))", &path, sql);
     if (from > 0 || to < UINT32_MAX)
         buf_printf(sql, " WHERE _row_number >= %lu AND _row_number < %lu", (unsigned long)from,
                    (unsigned long)to);
     buf_free(&path);
-    buf_free(&structure);
 }
 
 /* Gives the whole rows at the front of `data` to each; what is left is a row cut short. */
@@ -173,14 +180,8 @@ bool keyed_file_read(struct keyed *k, struct engine_conn *conn, struct keyed_fil
 
 enum { TOGETHER_FILES = 128, TOGETHER_BYTES = 2 << 20 };
 
-static const char *name_in_folder(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
-
 /* The files' paths as one, `<folder>/{a,b}`; how many it names. Names that a list or an address could read
- * otherwise, and those of other folders, are not put together with others. */
+ * otherwise, and those of other folders, are not put together with others: here a path is the file's name. */
 static size_t put_together(const struct keyed *k, struct keyed_file *const *files, size_t count, struct buf *path)
 {
     int64_t size_bytes = 0;
@@ -197,29 +198,12 @@ static size_t put_together(const struct keyed *k, struct keyed_file *const *file
     return n;
 }
 
-static void put_together_query(const struct keyed *k, const struct buf *path, struct buf *sql)
-{
-    struct buf structure = {0};
-    columns_clickhouse(&k->columns, &structure);
-    buf_put_text(sql, "SELECT toString(_file), toInt32(assumeNotNull(_row_number))");
-    for (size_t i = 0; i < k->columns.count; i++) {
-        buf_put_text(sql, ", ");
-        buf_put_sql_name(sql, k->columns.items[i].name);
-    }
-    buf_put_text(sql, " FROM file(");
-    buf_put_sql_text(sql, buf_slice(path));
-    buf_put_text(sql, ", 'Parquet', ");
-    buf_put_sql_text(sql, buf_slice(&structure));
-    buf_put_text(sql, ") SETTINGS max_threads=1, use_hive_partitioning=0");
-    buf_free(&structure);
-}
-
 /* Index of the file with this name, from `at` on round all of them; count: none. */
 static size_t file_named(struct keyed_file *const *files, size_t count, size_t at, struct slice name)
 {
     for (size_t i = 0; i < count; i++) {
         size_t n = (at + i) % count;
-        if (slice_equal(slice_of(name_in_folder(files[n]->path)), name)) return n;
+        if (slice_equal(slice_of(files[n]->path), name)) return n;
     }
     return count;
 }
@@ -280,7 +264,8 @@ bool keyed_files_read(struct keyed *k, struct engine_conn *conn, struct keyed_fi
         for (size_t i = 0; ok && i < *taken; i++)
             ok = keyed_file_vector(k, files[i], err);
         struct engine_result r = {0};
-        put_together_query(k, &path, &sql);
+        put_select(k, "toString(_file), toInt32(assumeNotNull(_row_number))", &path, &sql);
+        buf_put_text(&sql, " SETTINGS max_threads=1, use_hive_partitioning=0");
         ok = ok && engine_query(conn, buf_text(&sql), "RowBinary", NULL, 0, &r, err);
         if (ok) ok = take_together(k, files, *taken, r.data, each, arg, err);
         engine_result_free(&r);

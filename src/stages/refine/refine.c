@@ -26,12 +26,10 @@
 #include "stages/refine/gold/gold.h"
 #include "stages/refine/range.h"
 #include "stages/refine/silver/silver.h"
+#include "stages/refine/upkeep.h"
 
 #include <stdio.h>
 
-/* A round of upkeep goes over these. */
-enum upkeep { UPKEEP_SILVER, UPKEEP_GOLD, UPKEEP_BATCHES };
-enum { UPKEEP_US = 2000000, UPKEEP_MOST_US = 10000 };
 enum { WAIT_US = 500000, BRONZE_US = 60000, RANGE_ROWS = 100000, SLICE_BITS = 0xFFFF };
 enum { DEFER_LEAST = 5000, DEFER_MOST = 200000 };
 
@@ -56,9 +54,7 @@ struct refine {
     int64_t deferred_rows;    /* of whole versions that gold waits for */
     uint64_t end_lsn;
     int64_t commit_us;
-    int64_t last_upkeep_us; /* the end of the last round */
-    enum upkeep upkeep;
-    size_t upkeep_part; /* next in the round */
+    struct upkeep upkeep;
     bool gold_started;
     bool unrecorded;          /* silver has changed at its position, `batches` does not say so yet */
     uint64_t shape;           /* of silver's tables when the views were last made */
@@ -427,32 +423,6 @@ static bool take_range(struct refine *r, struct range *range, struct error *err)
     return true;
 }
 
-/* One table of a round. */
-static bool upkeep_part(struct refine *r, struct error *err)
-{
-    size_t part = r->upkeep_part++; /* one that fails is passed over: its next turn comes */
-    bool ok, done = true;
-    if (r->upkeep == UPKEEP_SILVER) ok = silver_upkeep(r->silver, part, &done, err);
-    else if (r->upkeep == UPKEEP_GOLD) ok = gold_upkeep(r->gold, part, &done, err);
-    else ok = delta_upkeep(r->batches, r->conn, delta_version(r->batches), err);
-    if (!done) return ok;
-    r->upkeep_part = 0;
-    r->upkeep = r->upkeep == UPKEEP_BATCHES ? UPKEEP_SILVER : r->upkeep + 1;
-    if (r->upkeep == UPKEEP_SILVER) r->last_upkeep_us = clock_mono_us();
-    return ok;
-}
-
-/* A round over all tables is done in pieces between ranges, so that no range waits long for it. */
-static bool upkeep(struct refine *r, struct error *err)
-{
-    int64_t until_us = clock_mono_us() + UPKEEP_MOST_US;
-    if (r->upkeep == UPKEEP_SILVER && r->upkeep_part == 0) publish_needed(r);
-    do {
-        if (!upkeep_part(r, err)) return false;
-    } while ((r->upkeep != UPKEEP_SILVER || r->upkeep_part > 0) && clock_mono_us() < until_us);
-    return true;
-}
-
 /* Quarantined keys that somebody asked to clean again: "<table>" or "<table>\x1f<key>". */
 static bool replay(struct refine *r, char *request, struct error *err)
 {
@@ -574,11 +544,17 @@ static void await_bronze(struct refine *r)
         wake_wait(&r->flow->refine_wake, BRONZE_US / 10);
 }
 
+static bool keep_up(struct refine *r, struct error *err)
+{
+    if (upkeep_begins(&r->upkeep)) publish_needed(r);
+    return upkeep_step(&r->upkeep, r->silver, r->gold, r->batches, r->conn, err);
+}
+
 static bool refine_step(void *self, enum progress *out, struct error *err)
 {
     struct refine *r = self;
     *out = PROGRESS_IDLE;
-    if (clock_mono_us() - r->last_upkeep_us > UPKEEP_US && !upkeep(r, err)) return error_wrap(err, "refine upkeep");
+    if (upkeep_is_due(&r->upkeep) && !keep_up(r, err)) return error_wrap(err, "refine upkeep");
     if (r->completed < r->position && !complete_outbox(r, err)) return error_wrap(err, "refine");
     if (!between_step(r, err)) return false;
     bool based;

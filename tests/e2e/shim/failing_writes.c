@@ -125,31 +125,22 @@ static mode_t mode_of(int flags, va_list args)
     return flags & (O_CREAT | __O_TMPFILE) ? va_arg(args, mode_t) : 0;
 }
 
-#define OPEN(name)                                                  \
-    int name(const char *path, int flags, ...)                      \
+#define AT_TAKEN int at,
+#define AT_GIVEN at,
+#define OPEN(name, AT, at)                                          \
+    int name(AT const char *path, int flags, ...)                   \
     {                                                               \
         va_list args;                                               \
         va_start(args, flags);                                      \
         mode_t mode = mode_of(flags, args);                         \
         va_end(args);                                               \
         if (open_fails(flags, path, #name)) return -1;              \
-        return REAL(name)(path, flags, mode);                       \
+        return REAL(name)(at path, flags, mode);                    \
     }
-OPEN(open)
-OPEN(open64)
-
-#define OPENAT(name)                                                \
-    int name(int at, const char *path, int flags, ...)              \
-    {                                                               \
-        va_list args;                                               \
-        va_start(args, flags);                                      \
-        mode_t mode = mode_of(flags, args);                         \
-        va_end(args);                                               \
-        if (open_fails(flags, path, #name)) return -1;              \
-        return REAL(name)(at, path, flags, mode);                   \
-    }
-OPENAT(openat)
-OPENAT(openat64)
+OPEN(open, , )
+OPEN(open64, , )
+OPEN(openat, AT_TAKEN, AT_GIVEN)
+OPEN(openat64, AT_TAKEN, AT_GIVEN)
 
 ssize_t write(int fd, const void *data, size_t size)
 {
