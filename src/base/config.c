@@ -64,6 +64,39 @@ const struct option config_options[] = {
     INT(query_threads_max, "2", 1, 256, "Threads of one user's query"),
     TEXT(log_level, "info", "debug, info, warn or error"),
     BOOL(log_json, "false", "Log as JSON lines instead of text"),
+    TEXT(stream, "memory", "Between capture and bronze: memory (one process) or kafka"),
+    TEXT(bootstrap_servers, "", "Kafka brokers, host:port with commas; more of librdkafka's properties as kafka.NAME"),
+    BOOL(stream_transactions, "true", "A source transaction is atomic for read_committed consumers of its topics"),
+    TEXT(topic_prefix, "shop", "First part of the topics' names, as in Debezium"),
+    TEXT(topics, "", "Comma list of topics that bronze reads, ^pattern allowed; empty: the data topics of topic_prefix"),
+    TEXT(group_id, "millrace", "Consumer group of the processes that read the topics into one lake"),
+    INT(topic_creation_default_partitions, "1", 1, 10000, "Partitions of a topic that capture makes"),
+    INT(topic_creation_default_replication_factor, "-1", -1, 100, "Its replicas; -1: the broker's default"),
+    TEXT(topic_creation_default_cleanup_policy, "delete", "delete, compact or both with a comma"),
+    INT(topic_creation_default_retention_ms, "-1", -2, 100 * YEAR_S * 1000, "-1: for ever; -2: the broker's default"),
+    BOOL(key_converter_schemas_enable, "true", "Keys carry their schema"),
+    BOOL(value_converter_schemas_enable, "true", "Values carry their schema"),
+    BOOL(value_converter_replace_null_with_default, "false", "NULL in a column with a default is written as the default"),
+    TEXT(value_converter_decimal_format, "BASE64", "BASE64 or NUMERIC: decimals of decimal_handling_mode precise"),
+    TEXT(decimal_handling_mode, "precise", "precise, string or double (loses digits)"),
+    TEXT(time_precision_mode, "adaptive",
+         "adaptive, adaptive_time_microseconds, microseconds, nanoseconds, connect (loses digits) or isostring"),
+    TEXT(hstore_handling_mode, "json", "json or map"),
+    TEXT(interval_handling_mode, "numeric", "numeric or string"),
+    TEXT(binary_handling_mode, "bytes", "bytes, base64, base64-url-safe or hex"),
+    TEXT(unavailable_value_placeholder, "__debezium_unavailable_value", "Stands for an unchanged TOAST value"),
+    INT(money_fraction_digits, "2", 0, 18, "Digits of money after the point"),
+    BOOL(include_unknown_datatypes, "false", "Columns of types that Debezium does not know are sent as bytes"),
+    BOOL(tombstones_on_delete, "true", "A delete is followed by a record without value"),
+    BOOL(extended_headers_enabled, "true", "Records carry Debezium's context headers"),
+    TEXT(skipped_operations, "t", "Comma list of c, u, d, t that are not sent, or none"),
+    BOOL(provide_transaction_metadata, "false", "Begin and end of transactions in <topic_prefix>.transaction"),
+    INT(heartbeat_interval_ms, "0", 0, HOUR_MS, "A record to the heartbeat topic this often; 0: none"),
+    TEXT(topic_heartbeat_prefix, "__debezium-heartbeat", "First part of the heartbeat topic's name"),
+    TEXT(message_prefix_include_list, "", "Comma list of prefixes of logical messages to send; empty: all"),
+    TEXT(message_prefix_exclude_list, "", "Comma list of prefixes of logical messages not to send"),
+    TEXT(signal_data_collection, "", "schema.table whose rows ask for incremental snapshots"),
+    INT(incremental_snapshot_chunk_size, "1024", 1, 1000000, "Rows that an incremental snapshot reads at once"),
 };
 const size_t config_option_count = sizeof config_options / sizeof *config_options;
 
@@ -222,11 +255,65 @@ static const char *nearest_option(const char *wrong)
     return config_nearest(wrong, names, config_option_count);
 }
 
+/* Debezium writes '.' and '-' where we have '_'. */
+static bool same_name(const char *ours, const char *name)
+{
+    while (*ours && (*ours == *name || (*ours == '_' && *name == '.'))) {
+        ours++;
+        name++;
+    }
+    return *ours == *name;
+}
+
 const struct option *config_option(const char *name)
 {
     for (size_t i = 0; i < config_option_count; i++)
-        if (strcmp(config_options[i].name, name) == 0) return &config_options[i];
+        if (same_name(config_options[i].name, name)) return &config_options[i];
     return NULL;
+}
+
+/* --- kafka.* --- */
+
+static const char kafka_prefix[] = "kafka.";
+enum { KAFKA_PREFIX = sizeof kafka_prefix - 1 };
+
+static struct config_property *find_property(const struct config *c, const char *name)
+{
+    for (size_t i = 0; i < c->kafka_count; i++)
+        if (strcmp(c->kafka[i].name, name) == 0) return &c->kafka[i];
+    return NULL;
+}
+
+const char *config_kafka(const struct config *c, const char *name)
+{
+    const struct config_property *p = find_property(c, name);
+    return p ? p->value : NULL;
+}
+
+static void set_property(struct config *c, const char *name, const char *value)
+{
+    struct config_property *p = find_property(c, name);
+    if (!p) {
+        MEM_GROW(c->kafka, c->kafka_count, c->kafka_cap);
+        p = &c->kafka[c->kafka_count++];
+        *p = (struct config_property){.name = mem_text(name)};
+    }
+    mem_free(p->value);
+    p->value = mem_text(value);
+}
+
+static void free_properties(struct config *c)
+{
+    for (size_t i = 0; i < c->kafka_count; i++) {
+        mem_free(c->kafka[i].name);
+        mem_free(c->kafka[i].value);
+    }
+    mem_free(c->kafka);
+}
+
+static bool is_secret_property(const char *name)
+{
+    return strstr(name, "password") || strstr(name, "secret") || strstr(name, "ssl.key.pem") || strstr(name, "jaas");
 }
 
 /* --- life --- */
@@ -243,6 +330,7 @@ void config_free(struct config *c)
 {
     for (size_t i = 0; i < config_option_count; i++)
         if (config_options[i].type == OPTION_TEXT) mem_free(*(char **)member_of(c, &config_options[i]));
+    free_properties(c);
     *c = (struct config){0};
 }
 
@@ -250,6 +338,10 @@ bool config_set(struct config *c, const char *name, const char *value, struct er
 {
     const struct option *o = config_option(name);
     if (o) return set_option(c, o, value, err);
+    if (strncmp(name, kafka_prefix, KAFKA_PREFIX) == 0 && name[KAFKA_PREFIX]) {
+        set_property(c, name + KAFKA_PREFIX, value);
+        return true;
+    }
     const char *near = nearest_option(name);
     return error_set(err, ERROR_CONFIG, "there is no setting \"%s\"%s%s%s", name,
                      near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
@@ -317,6 +409,15 @@ static bool option_of_variable(const char *variable, size_t len, const struct op
                      (int)len, variable, near);
 }
 
+/* MILLRACE_KAFKA_SASL_USERNAME: kafka.sasl.username; librdkafka's names have no other sign than the point. */
+static void set_variable_property(struct config *c, const char *variable, const char *equals)
+{
+    char *name = mem_textn(variable, (size_t)(equals - variable));
+    for (char *p = name; *p; p++) *p = *p == '_' ? '.' : (char)tolower((unsigned char)*p);
+    set_property(c, name, equals + 1);
+    mem_free(name);
+}
+
 bool config_read_environment(struct config *c, struct error *err)
 {
     static const char prefix[] = "MILLRACE_";
@@ -325,6 +426,10 @@ bool config_read_environment(struct config *c, struct error *err)
         const char *variable = *at + sizeof prefix - 1, *equals = strchr(variable, '=');
         if (!equals) continue;
         const struct option *o;
+        if (strncmp(variable, "KAFKA_", KAFKA_PREFIX) == 0) {
+            set_variable_property(c, variable + KAFKA_PREFIX, equals);
+            continue;
+        }
         if (!option_of_variable(variable, (size_t)(equals - variable), &o, err)) return false;
         if (o && !set_option(c, o, equals + 1, err)) return error_wrap(err, "environment");
     }
@@ -390,4 +495,7 @@ void config_print(const struct config *c, struct buf *out)
         put_value(c, &config_options[i], out);
         buf_put_char(out, '\n');
     }
+    for (size_t i = 0; i < c->kafka_count; i++)
+        buf_printf(out, "%s%s = %s\n", kafka_prefix, c->kafka[i].name,
+                   is_secret_property(c->kafka[i].name) ? "***" : c->kafka[i].value);
 }

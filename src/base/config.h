@@ -39,6 +39,36 @@ struct config {
     /* log */
     char *log_level;
     bool log_json;
+    /* stream between capture and bronze; below bootstrap_servers under Debezium's and Connect's names */
+    char *stream;              /* memory or kafka */
+    char *bootstrap_servers;
+    bool stream_transactions;  /* one source transaction, or several, is one of Kafka */
+    char *topic_prefix;
+    char *topics;              /* that bronze reads; empty: all data topics of topic_prefix */
+    char *group_id;
+    int64_t topic_creation_default_partitions, topic_creation_default_replication_factor;
+    char *topic_creation_default_cleanup_policy;
+    int64_t topic_creation_default_retention_ms;
+    bool key_converter_schemas_enable, value_converter_schemas_enable;
+    bool value_converter_replace_null_with_default;
+    char *value_converter_decimal_format;
+    char *decimal_handling_mode, *time_precision_mode, *hstore_handling_mode, *interval_handling_mode;
+    char *binary_handling_mode, *unavailable_value_placeholder;
+    int64_t money_fraction_digits;
+    bool include_unknown_datatypes, tombstones_on_delete, extended_headers_enabled;
+    char *skipped_operations;
+    bool provide_transaction_metadata;
+    int64_t heartbeat_interval_ms;
+    char *topic_heartbeat_prefix;
+    char *message_prefix_include_list, *message_prefix_exclude_list;
+    char *signal_data_collection;
+    int64_t incremental_snapshot_chunk_size;
+    struct config_property *kafka; /* kafka.*: librdkafka's own properties, names without the prefix */
+    size_t kafka_count, kafka_cap;
+};
+
+struct config_property {
+    char *name, *value;
 };
 
 enum option_type { OPTION_TEXT, OPTION_INT, OPTION_SIZE, OPTION_BOOL };
@@ -58,7 +88,8 @@ extern const size_t config_option_count;
 
 void config_init(struct config *c); /* the defaults */
 void config_free(struct config *c);
-/* Sets one option by name from text; unknown names suggest the nearest; CONFIG on bad values. */
+/* Sets one option by name from text, '.' for '_' allowed as in Debezium's names, or a property "kafka.<name>";
+ * unknown names suggest the nearest; CONFIG on bad values. */
 bool config_set(struct config *c, const char *name, const char *value, struct error *err) MUST_CHECK;
 /* Reads a "name = value" file; '#' comments; a missing file is fine. */
 bool config_read_file(struct config *c, const char *path, struct error *err) MUST_CHECK;
@@ -76,6 +107,8 @@ bool config_load(struct config *c, int *argc, char **argv, const char *const *ex
                  struct error *err) MUST_CHECK;
 /* What one option alone cannot know, such as an open address without a password. */
 bool config_validate(const struct config *c, struct error *err) MUST_CHECK;
+/* The value of a kafka.* property, NULL when it is not set. */
+const char *config_kafka(const struct config *c, const char *name);
 /* An option by its name, NULL when there is none. */
 const struct option *config_option(const char *name);
 /* The source for people: its password as ***. */

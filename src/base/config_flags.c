@@ -19,10 +19,10 @@ static bool is_extra(const char *const *extra, const char *name, size_t len, boo
 
 static bool unknown_flag(const char *name, const char *const *extra, struct error *err)
 {
-    char *names[128] = {0};
+    char *names[160] = {0};
     size_t count = 0;
     for (; extra && *extra && count < 64; extra++) names[count++] = mem_textn(*extra, strcspn(*extra, "!"));
-    for (size_t i = 0; i < config_option_count && count < 128; i++)
+    for (size_t i = 0; i < config_option_count && count < 160; i++)
         names[count++] = mem_text(config_options[i].name);
     for (size_t i = 0; i < count; i++)
         for (char *p = names[i]; *p; p++)
@@ -46,10 +46,11 @@ static bool take_setting(struct config *c, int left, char **at, int *taken, stru
     for (char *p = name; *p; p++)
         if (*p == '-') *p = '_';
     const struct option *o = config_option(name);
-    if (!o) return true;
+    bool property = strncmp(name, "kafka.", 6) == 0;
+    if (!o && !property) return true;
     const char *value = flag[len] == '=' ? flag + len + 1 : NULL;
     *taken = 1;
-    if (!value && o->type == OPTION_BOOL) value = "true";
+    if (!value && o && o->type == OPTION_BOOL) value = "true";
     if (!value && left < 2) return error_set(err, ERROR_CONFIG, "--%s needs a value", flag);
     if (!value) {
         value = at[1];
@@ -127,6 +128,10 @@ bool config_validate(const struct config *c, struct error *err)
                          c->timezone);
     if (*c->hash_columns && !*c->hash_salt)
         return error_set(err, ERROR_CONFIG, "hash_columns needs hash_salt: hashes without can be guessed");
+    if (strcmp(c->stream, "memory") != 0 && strcmp(c->stream, "kafka") != 0)
+        return error_set(err, ERROR_CONFIG, "stream: \"%s\" is not memory or kafka", c->stream);
+    if (strcmp(c->stream, "kafka") == 0 && !*c->bootstrap_servers)
+        return error_set(err, ERROR_CONFIG, "stream = kafka needs bootstrap_servers, such as localhost:9092");
     return true;
 }
 

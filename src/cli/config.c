@@ -25,7 +25,9 @@ static void put_docs(struct buf *out)
         "3. the file `<home>/millrace.conf`, lines of `name = value`, `#` starts a comment;\n"
         "4. the default.\n\n"
         "Sizes take `KB`, `MB` or `GB` (1024). A name that does not exist is refused, with the nearest\n"
-        "one that does. `millrace config` prints what is in force, secrets as `***`.\n\n"
+        "one that does. `millrace config` prints what is in force, secrets as `***`. Names of Debezium's may be\n"
+        "written with its points (`decimal.handling.mode`). `kafka.NAME` hands a property on to librdkafka, as\n"
+        "`kafka.security.protocol = SASL_SSL`, `--kafka.sasl.username VALUE` or `MILLRACE_KAFKA_SASL_PASSWORD`.\n\n"
         "| name | type | default | |\n|---|---|---|---|\n");
     for (size_t i = 0; i < config_option_count; i++) {
         const struct option *o = &config_options[i];

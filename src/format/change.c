@@ -55,7 +55,15 @@ static void encode_rest(struct buf *out, const struct change *c)
     buf_put_nullable(out, c->before);
     buf_put_nullable(out, c->after);
     buf_put_nullable(out, c->unchanged);
-    buf_put(out, "\1\1\1", 3); /* topic, partition, offset */
+    buf_put_nullable(out, c->topic);
+    if (!c->topic.data) {
+        buf_put(out, "\1\1", 2); /* partition, offset */
+        return;
+    }
+    buf_put_u8(out, 0);
+    buf_put_u32(out, (uint32_t)c->partition);
+    buf_put_u8(out, 0);
+    buf_put_u64(out, (uint64_t)c->offset);
 }
 
 void change_encode(struct buf *out, const struct change *c)
@@ -106,7 +114,7 @@ static struct slice take_nullable(const unsigned char **at, size_t *left, bool *
 
 static bool known_op(struct slice op)
 {
-    return op.len == 1 && op.data[0] && strchr("cudrtSBE", op.data[0]);
+    return op.len == 1 && op.data[0] && strchr("cudrtSBEm", op.data[0]);
 }
 
 bool change_decode(struct slice *rest, struct change *out, struct error *err)
@@ -128,12 +136,37 @@ bool change_decode(struct slice *rest, struct change *out, struct error *err)
     out->before = take_nullable(&at, &left, &bad);
     out->after = take_nullable(&at, &left, &bad);
     out->unchanged = take_nullable(&at, &left, &bad);
-    take_nullable(&at, &left, &bad);                                       /* topic */
-    if (take_int(&at, &left, 1, &bad) == 0) take_int(&at, &left, 4, &bad); /* partition */
-    if (take_int(&at, &left, 1, &bad) == 0) take_int(&at, &left, 8, &bad); /* offset */
+    out->topic = take_nullable(&at, &left, &bad);
+    if (take_int(&at, &left, 1, &bad) == 0) out->partition = (int32_t)take_int(&at, &left, 4, &bad);
+    if (take_int(&at, &left, 1, &bad) == 0) out->offset = (int64_t)take_int(&at, &left, 8, &bad);
     if (bad || !known_op(op))
         return error_set(err, ERROR_DATA, "bronze row of %zu bytes is malformed", rest->len);
     out->op = (enum change_op)op.data[0];
+    *rest = (struct slice){(const char *)at, left};
+    return true;
+}
+
+void event_encode(struct buf *out, const struct change *c)
+{
+    change_encode(out, c);
+    buf_put_u64(out, c->event_lsn);
+    buf_put_u64(out, c->previous_lsn);
+    buf_put_nullable(out, c->origin);
+    buf_put_u64(out, c->origin_lsn);
+}
+
+bool event_decode(struct slice *rest, struct change *out, struct error *err)
+{
+    struct slice after = *rest;
+    if (!change_decode(&after, out, err)) return false;
+    const unsigned char *at = (const unsigned char *)after.data;
+    size_t left = after.len;
+    bool bad = false;
+    out->event_lsn = take_int(&at, &left, 8, &bad);
+    out->previous_lsn = take_int(&at, &left, 8, &bad);
+    out->origin = take_nullable(&at, &left, &bad);
+    out->origin_lsn = take_int(&at, &left, 8, &bad);
+    if (bad) return error_set(err, ERROR_FATAL, "an event of %zu bytes is malformed", rest->len);
     *rest = (struct slice){(const char *)at, left};
     return true;
 }
@@ -151,6 +184,9 @@ void change_batch_free(void *batch)
         mem_free(b->tables[i].table);
         buf_free(&b->tables[i].rows);
     }
+    for (size_t i = 0; i < b->offset_count; i++)
+        mem_free(b->offsets[i].topic);
+    mem_free(b->offsets);
     mem_free(b->tables);
     mem_free(b);
 }
@@ -167,9 +203,12 @@ static struct change_table *table_for(struct change_batch *b, struct slice name)
 
 void change_batch_add(struct change_batch *batch, const struct change *c)
 {
-    struct change_table *t = table_for(batch, c->table);
+    struct change_table *t = table_for(batch, batch->events ? SLICE("") : c->table);
     size_t before = t->rows.len;
-    encode_rest(&t->rows, c);
+    if (batch->events)
+        event_encode(&t->rows, c);
+    else
+        encode_rest(&t->rows, c);
     t->count++;
     batch->count++;
     batch->size_bytes += t->rows.len - before;

@@ -16,6 +16,7 @@ enum change_op {
     CHANGE_SCHEMA = 'S',            /* after = the schema record, see format/schema.h */
     CHANGE_SNAPSHOT_BEGIN = 'B',    /* key = copy id; before the slot is made */
     CHANGE_SNAPSHOT_COMPLETE = 'E', /* key = copy id; lsn = the consistent point */
+    CHANGE_MESSAGE = 'm',           /* pg_logical_emit_message, to Kafka only: key = prefix, after = content */
 };
 
 struct change {
@@ -30,6 +31,17 @@ struct change {
     struct slice old_key;    /* when the key changed */
     struct slice before, after;
     struct slice unchanged;  /* JSON array of the names of unchanged TOAST columns missing in after */
+
+    /* through Kafka: where bronze took it from; topic.data NULL: straight from capture */
+    struct slice topic;
+    int32_t partition;
+    int64_t offset;
+
+    /* on the way to Kafka or from it, not in bronze */
+    uint64_t event_lsn;      /* of the change's own WAL record */
+    uint64_t previous_lsn;   /* end of the commit before; 0: not known */
+    struct slice origin;     /* of a replicated change */
+    uint64_t origin_lsn;
 };
 
 /* Bronze's columns, in order: table, op, epoch, lsn, ordinal, xid, commit_at, capture_at, key,
@@ -39,6 +51,11 @@ const struct columns *change_columns(void);
 void change_encode(struct buf *out, const struct change *c);
 /* The inverse; slices point into fields of the row. */
 bool change_decode(struct slice *rest, struct change *out, struct error *err) MUST_CHECK;
+
+/* A change on its way to Kafka: its images are Debezium's payloads (format/debezium/encode.h); of a schema record
+ * key and after are the Connect schemas. With the members that bronze does not keep. */
+void event_encode(struct buf *out, const struct change *c);
+bool event_decode(struct slice *rest, struct change *out, struct error *err) MUST_CHECK;
 
 /* The rows of one table in a batch: bronze writes one file for each. Its rows are those of
  * change_columns without `table`, which is the partition column and known here. */
@@ -63,6 +80,16 @@ struct change_batch {
     bool continues;             /* not the first batch of its transaction: follows a partial one */
     bool heartbeat;             /* no rows: only a position to make durable */
     uint64_t cut_lsn;           /* not 0: bronze must end a commit here (check's consistent point) */
+    bool events;                /* for Kafka: one table "", rows by event_encode in the order of the source */
+    struct change_offset *offsets; /* from Kafka: what the rows come from */
+    size_t offset_count, offset_cap;
+};
+
+/* Of one partition, the records from..to-1 are in the batch (or hold nothing for bronze). */
+struct change_offset {
+    char *topic;
+    int32_t partition;
+    int64_t from, to;
 };
 
 struct change_batch *change_batch_new(void);
