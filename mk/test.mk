@@ -59,3 +59,19 @@ bench: all ## measure throughput and latency
 	@if [ -x bench/run ]; then bench/run; else echo "bench/run is missing" >&2; exit 1; fi
 
 .PHONY: unit unit-plain e2e test asan tsan valgrind valgrind-flow demo torture bench
+
+# With a real Kafka and a real Kafka Connect; Java, Maven and the jars come with `scripts/stack install`.
+cluster-deps:
+	@$(MAKE) --no-print-directory deps
+	@scripts/stack install
+	@.venv/bin/pip install -q --disable-pip-version-check -r tests/cluster/requirements.txt
+
+test-cluster: ## tests with a real Kafka and Debezium
+	@$(MAKE) --no-print-directory cluster-deps
+	@$(MAKE) --no-print-directory all
+	@.venv/bin/pytest -q tests/cluster $(PYTEST_FLAGS)
+
+torture-cluster: ## the same, and what takes long
+	@MILLRACE_TORTURE=1 $(MAKE) --no-print-directory test-cluster
+
+.PHONY: cluster-deps test-cluster torture-cluster
