@@ -143,7 +143,9 @@ static void check_ports(struct report *r, const struct config *c, const struct h
 
 static int run_doctor(struct cli *cli)
 {
+    const char *connect = cli_option(cli, "connect"), *connector = cli_option(cli, "connector");
     if (!cli_arguments(cli, 0, 0)) return CLI_USAGE;
+    if (connector && !connect) return cli_wrong(cli, "--connector needs --connect, Kafka Connect's address");
     struct report r = {0};
     struct home_info info = {0};
     check_engine(&r, &cli->config);
@@ -151,6 +153,7 @@ static int run_doctor(struct cli *cli)
     check_disk(&r, &cli->config);
     check_ports(&r, &cli->config, &info);
     doctor_source(&r, &cli->config, info.alive ? info.pid : 0);
+    if (connect) doctor_debezium(&r, connect, connector);
     buf_printf(&r.text, "%d bad, %d to look at\n", r.bad, r.warnings);
     struct error err;
     bool ok = cli_print(buf_slice(&r.text), &err);
@@ -164,7 +167,11 @@ const struct command command_doctor = {
     .summary = "Look at everything that a run needs, and say what to do\n"
                "Engine, folder, disk, ports; PostgreSQL's settings, role, publication, tables, slot. "
                "Changes nothing.",
-    .usage = "doctor",
-    .example = "millrace doctor --source postgres://millrace@shop-db/shop",
+    .usage = "doctor [--connect URL [--connector NAME]]",
+    .example = "millrace doctor --source postgres://millrace@shop-db/shop\n"
+               "millrace doctor --connect http://connect:8083 --connector shop",
+    .options = {{"connect", "URL",
+                 "Kafka Connect's address: whether Debezium's connectors run and lose nothing"},
+                {"connector", "NAME", "only this connector (default: each of Debezium's for PostgreSQL)"}},
     .run = run_doctor,
 };

@@ -18,4 +18,7 @@ void report_add(struct report *r, enum verdict verdict, const char *what, const 
 /* Everything about PostgreSQL. holder: pid of the process that holds our folder, 0: none. */
 void doctor_source(struct report *r, const struct config *c, long holder);
 
+/* Everything about Debezium's connectors in the Kafka Connect at this URL. connector NULL: each of them. */
+void doctor_debezium(struct report *r, const char *connect, const char *connector);
+
 #endif

@@ -19,7 +19,7 @@ import urllib.parse
 import urllib.request
 
 import pytest
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CLUSTER_SQL = pathlib.Path(__file__).parent / "sql"
@@ -141,38 +141,44 @@ def text(data):
     return None if data is None else data.decode("utf8")
 
 
-def read_partition(consumer, topic, partition):
-    low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
-    if high <= low:
+def read_to_ends(consumer, partitions):
+    """Records between the first and the last offset of each partition as they are now."""
+    spans = {p: consumer.get_watermark_offsets(TopicPartition(*p), timeout=10) for p in partitions}
+    open_ends = {p: high for p, (low, high) in spans.items() if high > low}
+    if not open_ends:
         return
-    consumer.assign([TopicPartition(topic, partition, low)])
-    # the position passes markers of transactions, which are offsets but not records
+    consumer.assign([TopicPartition(*p, spans[p][0]) for p in open_ends])
     until = time.monotonic() + 60
-    while consumer.position([TopicPartition(topic, partition)])[0].offset < high:
-        assert time.monotonic() < until, f"{topic}: not at {high} after a minute"
-        message = consumer.poll(0.5)
+    while open_ends:
+        assert time.monotonic() < until, f"not at the ends of {open_ends} after a minute"
+        message = consumer.poll(0.2)
         if message is None:
             continue
-        if message.error():
-            if message.error().code() == -191:  # _PARTITION_EOF
-                return
+        place = (message.topic(), message.partition())
+        # the last offset can be a transaction's marker, which is no record: then the end is told as an error
+        if message.error() and message.error().code() != KafkaError._PARTITION_EOF:
             raise KafkaException(message.error())
-        yield {"topic": topic, "partition": partition, "offset": message.offset(), "key": text(message.key()),
-               "value": text(message.value()),
-               "headers": [(name, text(value)) for name, value in message.headers() or []]}
+        if message.error() or message.offset() >= open_ends.get(place, 0) - 1:
+            open_ends.pop(place, None)
+        if not message.error():
+            yield {"topic": place[0], "partition": place[1], "offset": message.offset(), "key": text(message.key()),
+                   "value": text(message.value()),
+                   "headers": [(name, text(value)) for name, value in message.headers() or []]}
 
 
 @pytest.fixture(scope="session")
 def consume_all(kafka):
-    """Everything committed in the topics of a prefix up to their ends now."""
+    """Everything committed in the topics of a prefix up to their ends now, by topic, partition and offset."""
     def consume(topic_prefix):
         consumer = Consumer({"bootstrap.servers": kafka, "group.id": "tests", "enable.auto.commit": False,
-                             "isolation.level": "read_committed", "enable.partition.eof": True})
+                             "isolation.level": "read_committed", "enable.partition.eof": True,
+                             "fetch.wait.max.ms": 20})
         try:
             topics = consumer.list_topics(timeout=10).topics
-            return [record for name in sorted(topics) if name.startswith(topic_prefix)
-                    for partition in sorted(topics[name].partitions)
-                    for record in read_partition(consumer, name, partition)]
+            partitions = [(name, partition) for name in topics if name.startswith(topic_prefix)
+                          for partition in topics[name].partitions]
+            return sorted(read_to_ends(consumer, partitions),
+                          key=lambda record: (record["topic"], record["partition"], record["offset"]))
         finally:
             consumer.close()
     return consume

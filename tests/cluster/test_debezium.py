@@ -8,7 +8,7 @@ import subprocess
 import uuid
 
 import pytest
-from conftest import CLUSTER_SQL, ROOT, wait_for
+from conftest import CLUSTER_SQL, ROOT, Connect, wait_for
 from shoplib import FILES, load_sample
 
 OLIST = [table for table, _ in FILES if table != "product_category_name_translation"]
@@ -91,8 +91,7 @@ def test_registering_again_changes_the_configuration(setup, shop, connect):
     load_sample(shop, orders=2)
     setup()
     setup("--set", "heartbeat.interval.ms=500")
-    config = json.loads(subprocess.run(["curl", "-sf", f"{connect}/connectors/{setup.name}/config"], check=True,
-                                       capture_output=True, timeout=30).stdout)
+    config = Connect(connect).call("GET", f"/connectors/{setup.name}/config")
     assert config["heartbeat.interval.ms"] == "500"
     assert config["value.converter.replace.null.with.default"] == "false"
 
@@ -113,3 +112,30 @@ def test_failure_is_told(setup, shop):
     result = setup("--set", "publication.autocreate.mode=disabled", "--timeout", "60", check=False)
     assert result.returncode == 1
     assert "FAILED" in result.stderr and "publication" in result.stderr.lower(), result.stderr
+
+
+def finding(text, what):
+    """doctor's word about one thing: ok, warn or bad."""
+    return [line.split()[0] for line in text.splitlines() if line[6:].startswith(what + " ")]
+
+
+def test_doctor_knows_the_connector(setup, shop, millrace, connect):
+    load_sample(shop, orders=2)
+    setup()
+
+    def doctor():
+        return millrace.command("doctor", "--connect", connect, "--connector", setup.name, check=False).stdout
+    good = doctor()
+    assert finding(good, "connector state") == finding(good, "task state") == ["ok"], good
+    for setting in ("plugin.name", "decimal.handling.mode", "value.converter.replace.null.with.default",
+                    "skipped.operations", "heartbeat.interval.ms", "publication.autocreate.mode"):
+        assert finding(good, setting) == ["ok"], good
+
+    setup("--set", "decimal.handling.mode=double", "--set", "skipped.operations=t")
+    poor = doctor()
+    assert finding(poor, "decimal.handling.mode") == ["bad"] and finding(poor, "skipped.operations") == ["warn"], poor
+
+    setup("--set", "publication.autocreate.mode=disabled", "--set", "publication.name=missing", "--timeout", "60",
+          check=False)
+    wait_for(lambda: finding(doctor(), "task state") == ["bad"], what="the failed task", every=0.5)
+    assert "missing" in doctor() or "ublication" in doctor()
