@@ -2,20 +2,27 @@
  * and on tables without a key a replica identity (or their updates would fail once they are published).
  *
  *   look at the source --> only the statements that are missing --> [--sql] printed, [else] run as one
+ *                                                     [--capture debezium] --> the connector
+ * (setup_debezium.c)
  *
  * 1. Running it again changes nothing. What was set up by hand stays: a publication that exists only gets
  *    tables that --tables names.
  * 2. The server's own settings are never changed from here: wal_level needs a restart that is not ours. */
 #include "base/assets.h"
+#include "base/file.h"
 #include "cli/commands.h"
+#include "cli/setup_int.h"
 #include "net/pg.h"
 
 #include <stdio.h>
+#include <sys/stat.h>
 
 struct setup {
     const struct config *config;
     const char *role;
     bool only_sql;
+    bool debezium, with_password;
+    const char *output; /* the connector's file; NULL: stdout, and what else is said goes to stderr */
     struct pg *pg;
     struct buf sql; /* the statements that are missing */
     bool publication_there, role_there, logical;
@@ -207,21 +214,57 @@ static bool print_sql(struct setup *s, struct error *err)
 
 static bool run_sql(struct setup *s, struct error *err)
 {
+    FILE *said = s->debezium && !s->output ? stderr : stdout;
     if (s->sql.len) {
-        printf("%s", buf_text(&s->sql));
+        fputs(buf_text(&s->sql), said);
         if (!pg_run(s->pg, buf_text(&s->sql), err)) return error_wrap(err, "nothing was changed");
     } else {
-        puts("Nothing is missing.");
+        fputs("Nothing is missing.\n", said);
     }
     if (!s->role_there)
-        printf("\nGive the role a password, and let it in for replication in pg_hba.conf:\n"
-               "  ALTER ROLE \"%s\" PASSWORD '...';\n",
-               s->role);
-    fflush(stdout);
+        fprintf(said,
+                "\nGive the role a password, and let it in for replication in pg_hba.conf:\n"
+                "  ALTER ROLE \"%s\" PASSWORD '...';\n",
+                s->role);
+    fflush(said);
     if (s->logical) return true;
     return error_set(err, ERROR_CONFIG,
                      "one thing is left: wal_level is below logical; run "
                      "ALTER SYSTEM SET wal_level = 'logical'; and restart PostgreSQL");
+}
+
+/* It may hold a password: only this user reads it. */
+static bool write_private(const char *path, struct slice text, struct error *err)
+{
+    mode_t before = umask(077);
+    bool ok = file_write_atomic(path, text, err);
+    umask(before);
+    return ok;
+}
+
+static bool write_connector(struct setup *s, const char *tables, struct error *err)
+{
+    struct connector_form form = {.config = s->config,
+                                  .role = s->role,
+                                  .tables = tables,
+                                  .publication = s->config->source[0] != '\0',
+                                  .with_password = s->with_password};
+    struct buf out = {0};
+    bool ok =
+        setup_put_connector(&form, &out, err) &&
+        (s->output ? write_private(s->output, buf_slice(&out), err) : cli_print(buf_slice(&out), err));
+    buf_free(&out);
+    return ok;
+}
+
+static bool put_connector(struct setup *s, const struct pg_rows *tables, struct error *err)
+{
+    struct buf list = {0};
+    for (int i = 0; i < tables->count; i++)
+        buf_printf(&list, "%s%s.%s", i ? "," : "", pg_text(tables, i, SCHEMA), pg_text(tables, i, TABLE));
+    bool ok = write_connector(s, buf_text(&list), err);
+    buf_free(&list);
+    return ok;
 }
 
 static bool set_up(struct setup *s, struct error *err)
@@ -234,6 +277,7 @@ static bool set_up(struct setup *s, struct error *err)
     if (ok) {
         put_statements(s, &tables);
         ok = s->only_sql ? print_sql(s, err) : run_sql(s, err);
+        if (ok && s->debezium) ok = put_connector(s, &tables, err);
     }
     pg_rows_free(&tables);
     pg_close(s->pg);
@@ -248,18 +292,38 @@ static bool print_shipped(struct error *err)
            cli_print(slice_of(asset_find("sql/source/03_role.sql")->data), err);
 }
 
+/* Takes the options; false after saying what is wrong with the call. */
+static bool take_options(struct cli *cli, struct setup *s)
+{
+    s->only_sql = cli_flag(cli, "sql");
+    s->with_password = cli_flag(cli, "with-password");
+    s->output = cli_option(cli, "output");
+    const char *role = cli_option(cli, "role"), *capture = cli_option(cli, "capture");
+    s->role = role ? role : "millrace";
+    s->debezium = capture && strcmp(capture, "debezium") == 0;
+    if (!cli_arguments(cli, 0, 0)) return false;
+    const char *wrong = NULL;
+    if (capture && !s->debezium && strcmp(capture, "millrace") != 0)
+        wrong = "--capture is millrace or debezium";
+    else if (!s->debezium && (s->output || s->with_password))
+        wrong = "--output and --with-password are for the connector of --capture debezium";
+    else if (s->debezium && s->only_sql && !s->output)
+        wrong = "--sql and the connector cannot both go to stdout; give --output FILE";
+    else if (!s->config->source[0] && !s->only_sql)
+        wrong = "no source is named; give --source postgres://owner@host/database";
+    if (wrong) cli_wrong(cli, "%s", wrong);
+    return !wrong;
+}
+
 static int run_setup(struct cli *cli)
 {
     struct setup s = {.config = &cli->config};
-    s.only_sql = cli_flag(cli, "sql");
-    const char *role = cli_option(cli, "role");
-    s.role = role ? role : "millrace";
-    if (!cli_arguments(cli, 0, 0)) return CLI_USAGE;
+    if (!take_options(cli, &s)) return CLI_USAGE;
     struct error err = {0};
-    bool asked = cli->config.source[0] != '\0';
-    if (!asked && !s.only_sql)
-        return cli_wrong(cli, "no source is named; give --source postgres://owner@host/database");
-    return (asked ? set_up(&s, &err) : print_shipped(&err)) ? CLI_OK : cli_fail(&err);
+    bool ok = cli->config.source[0]
+                  ? set_up(&s, &err)
+                  : print_shipped(&err) && (!s.debezium || write_connector(&s, s.config->tables, &err));
+    return ok ? CLI_OK : cli_fail(&err);
 }
 
 const struct command command_setup = {
@@ -267,12 +331,19 @@ const struct command command_setup = {
     .summary = "Prepare PostgreSQL for capture: publication, role and rights\n"
                "As the tables' owner (and a superuser for the role). Only what is missing is done; --sql "
                "prints it.",
-    .usage = "setup [--sql] [--role NAME]",
+    .usage = "setup [--sql] [--role NAME] [--capture debezium [--output FILE] [--with-password]]",
     .example = "millrace setup --sql --source postgres://postgres@db.example/shop\n"
                "millrace setup --tables public.orders,public.customers --source "
+               "postgres://postgres@db.example/shop\n"
+               "millrace setup --capture debezium --output connector.json --source "
                "postgres://postgres@db.example/shop",
     .options = {{"sql", NULL,
                  "print the statements instead of running them (without --source: the sample shop's)"},
-                {"role", "NAME", "the role that capture will connect as (default millrace)"}},
+                {"role", "NAME", "the role that capture will connect as (default millrace)"},
+                {"capture", "WHO",
+                 "millrace (default), or debezium: write its connector for Kafka Connect too"},
+                {"output", "FILE", "where to write the connector (default: stdout, the rest to stderr)"},
+                {"with-password", NULL,
+                 "put the password of --source into the connector (default: ${MILLRACE_SOURCE_PASSWORD})"}},
     .run = run_setup,
 };

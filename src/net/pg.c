@@ -184,19 +184,36 @@ static void explain_refusal(const char *user, struct error *err)
     }
 }
 
+/* NULL with err set when it is none. */
+static PQconninfoOption *parse_source(const char *source, struct error *err)
+{
+    char *wrong = NULL;
+    PQconninfoOption *given = PQconninfoParse(source ? source : "", &wrong);
+    if (given) return given;
+    char text[400];
+    put_message(text, sizeof text, wrong);
+    PQfreemem(wrong);
+    error_set(err, ERROR_CONFIG, "the setting `source` is not an address of PostgreSQL: %s", text);
+    return NULL;
+}
+
+bool pg_source_part(const char *source, const char *part, char **out, struct error *err)
+{
+    *out = NULL;
+    PQconninfoOption *given = parse_source(source, err);
+    if (!given) return false;
+    for (const PQconninfoOption *o = given; o->keyword; o++)
+        if (strcmp(o->keyword, part) == 0) *out = mem_text(o->val);
+    PQconninfoFree(given);
+    return true;
+}
+
 bool pg_connect(struct pg **out, const char *source, enum pg_mode mode, const _Atomic bool *stop,
                 struct error *err)
 {
     *out = NULL;
-    char *wrong = NULL;
-    PQconninfoOption *given = PQconninfoParse(source ? source : "", &wrong);
-    if (!given) {
-        char text[400];
-        put_message(text, sizeof text, wrong);
-        PQfreemem(wrong);
-        return error_set(err, ERROR_CONFIG, "the setting `source` is not an address of PostgreSQL: %s",
-                         text);
-    }
+    PQconninfoOption *given = parse_source(source, err);
+    if (!given) return false;
     struct pg *pg = mem_alloc(sizeof *pg);
     pg->stop = stop;
     pg->conn = connect_with(given, mode);

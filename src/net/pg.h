@@ -30,6 +30,9 @@ enum pg_mode {
 bool pg_connect(struct pg **out, const char *source, enum pg_mode mode, const _Atomic bool *stop,
                 struct error *err) MUST_CHECK;
 void pg_close(struct pg *pg);
+/* One part of a source address under libpq's name for it: host, port, user, password, dbname. *out is from
+ * mem_*, NULL when the address does not name it. CONFIG when the address is malformed. */
+bool pg_source_part(const char *source, const char *part, char **out, struct error *err) MUST_CHECK;
 int pg_server_version(const struct pg *pg); /* 150018 */
 const char *pg_database(const struct pg *pg);
 int pg_socket(const struct pg *pg);

@@ -139,3 +139,17 @@ def test_doctor_knows_the_connector(setup, shop, millrace, connect):
           check=False)
     wait_for(lambda: finding(doctor(), "task state") == ["bad"], what="the failed task", every=0.5)
     assert "missing" in doctor() or "ublication" in doctor()
+
+
+def test_connector_that_setup_prints(shop, millrace, create_connector, wait_connector_running, consume_all):
+    """As the role that setup makes, which owns nothing: it reads, streams and leaves the publication alone."""
+    load_sample(shop, orders=20)
+    name = "t" + uuid.uuid4().hex[:8]
+    printed = json.loads(millrace.command("setup", "--capture", "debezium", "--topic-prefix", name, "--slot", name,
+                                          "--publication", name).stdout)
+    assert printed["config"]["database.user"] == "millrace"
+    create_connector(name, printed["config"])
+    wait_connector_running(name)
+    shop.run("UPDATE orders SET order_status = 'canceled'")
+    wait_for(lambda: [row["op"] for row in data_records(consume_all(name + "."), name)["orders"]].count("u") == 20,
+             what="20 updates", every=0.5)
