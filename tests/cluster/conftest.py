@@ -63,10 +63,10 @@ class Stack:
 
     def start(self, service):
         if not self.guard:
-            self.guard = subprocess.Popen([str(ROOT / "scripts" / "stack"), "guard", str(os.getpid()), "--home",
-                                           str(self.home)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                          start_new_session=True)
-        self.run("start", service, *self.options)
+            self.guard = subprocess.Popen(
+                [str(ROOT / "scripts" / "stack"), "guard", str(os.getpid()), "--remove", "--home", str(self.home)],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
+        self.run("start", service, "--owner", str(os.getpid()), *self.options)
 
     def stop(self, service="all"):
         self.run("stop", service)
