@@ -10,6 +10,7 @@
 
 #include "base/config.h"
 
+enum { KAFKA_HEADERS_MAX = 16 }; /* of a message that is read; more are left out */
 struct kafka_header {
     const char *name;
     struct slice value;
@@ -28,12 +29,13 @@ void kafka_producer_close(struct kafka_producer *p, int64_t timeout_us);
 bool kafka_producer_init(struct kafka_producer *p, int64_t timeout_us, struct error *err) MUST_CHECK;
 
 enum kafka_sent { KAFKA_SENT, KAFKA_FULL /* the local queue: poll, then again */ };
-/* Copies nothing: key and value must stay until kafka_producer_flushed() passes them, or the transaction ended.
- * key.data NULL: no key; value.data NULL: a tombstone. headers are copied. partition -1: by key. */
+/* Copies all of it. key.data NULL: no key; value.data NULL: a tombstone. partition -1: by key. */
 bool kafka_produce(struct kafka_producer *p, const char *topic, int32_t partition, struct slice key,
                    struct slice value, const struct kafka_header *headers, size_t header_count,
                    enum kafka_sent *sent, struct error *err) MUST_CHECK;
-/* Serves callbacks, waiting up to timeout_us; an error when a delivery has failed. */
+/* Serves callbacks, waiting up to timeout_us for one. An error when a delivery has failed: without transactions it
+ * is told once, and everything since the last flush must be sent again; in a transaction it stays until
+ * kafka_abort. Also when a trouble has lasted ten seconds (again after each ten more); messages are kept then. */
 bool kafka_poll(struct kafka_producer *p, int64_t timeout_us, struct error *err) MUST_CHECK;
 /* Messages that are not acknowledged yet. */
 size_t kafka_in_flight(const struct kafka_producer *p);
@@ -42,8 +44,13 @@ bool kafka_flush(struct kafka_producer *p, int64_t timeout_us, struct error *err
 bool kafka_begin(struct kafka_producer *p, struct error *err) MUST_CHECK;
 bool kafka_commit(struct kafka_producer *p, int64_t timeout_us, struct error *err) MUST_CHECK;
 bool kafka_abort(struct kafka_producer *p, int64_t timeout_us, struct error *err) MUST_CHECK;
-/* After an error: whether aborting the transaction is enough to go on with this producer. */
+/* After an error: whether aborting the transaction is enough to go on with this producer. If not and the verdict is
+ * RETRY: kafka_commit and kafka_abort ran out of time, and the same call again goes on with it; or close and open
+ * again, and find out by reading whether the transaction was committed. */
 bool kafka_abortable(const struct kafka_producer *p);
+/* What keeps it from working now (brokers away, refused password) for status lines, NULL when nothing does; known
+ * at once, long before it is an error. Valid until the next such call; one thread may ask while another works. */
+const char *kafka_producer_trouble(struct kafka_producer *p);
 
 /* ---- consumer: read_committed, no commits to the broker */
 
@@ -55,7 +62,7 @@ struct kafka_message {
     int64_t offset;
     int64_t timestamp_us;          /* Unix; -1: none */
     struct slice key, value;       /* data NULL: null */
-    struct kafka_header headers[16];
+    struct kafka_header headers[KAFKA_HEADERS_MAX];
     size_t header_count;
     void *handle;
 };
