@@ -78,15 +78,18 @@ struct kafka_consumer_hooks {
     void *arg;
 };
 
-/* topics: comma list; an item that begins with '^' is a pattern. group NULL: no group, every partition of every
- * topic that matches now is read. */
+/* Hooks are called from within kafka_consume, between two messages; not by kafka_consumer_close.
+ * topics: comma list; an item that begins with '^' is a pattern. group NULL: no group, every partition of every
+ * topic that matches is read, also of those made later. Does not wait for the broker. */
 bool kafka_consumer_open(struct kafka_consumer **out, const struct config *config, const char *group,
                          const char *topics, const struct kafka_consumer_hooks *hooks, struct error *err) MUST_CHECK;
 void kafka_consumer_close(struct kafka_consumer *c);
 /* Calls each() for up to `most` messages, waiting up to timeout_us for the first. Messages are valid in each() only.
- * each() false: stops there, that message is given again by the next call. *gap_topic (when not NULL) is set when
- * the broker no longer has the offset that was asked for (retention, deleted records): reading goes on at the oldest. */
+ * each() false: stops there, that message is given again by the next call. *count holds on an error too, which comes
+ * when something must be changed, or when a trouble has lasted ten seconds; the next call goes on. */
 typedef bool kafka_each(void *arg, const struct kafka_message *m);
+/* The broker no longer has the offset that was asked for (retention, deleted records; wanted > oldest: not any more,
+ * the topic was made anew): reading goes on at the oldest. */
 struct kafka_gap {
     char topic[256];
     int32_t partition;
@@ -96,11 +99,14 @@ bool kafka_consume(struct kafka_consumer *c, size_t most, int64_t timeout_us, ka
                    size_t *count, struct error *err) MUST_CHECK;
 /* The next gap that was met since the last call; false: none. */
 bool kafka_next_gap(struct kafka_consumer *c, struct kafka_gap *out);
-/* Pauses or resumes all partitions (backpressure). */
+/* Pauses or resumes all partitions (backpressure). Go on calling kafka_consume, at least every five minutes: a group
+ * leaves out who does not. */
 void kafka_pause(struct kafka_consumer *c, bool paused);
 /* Reads from there again. */
 bool kafka_seek(struct kafka_consumer *c, const char *topic, int32_t partition, int64_t offset,
                 struct error *err) MUST_CHECK;
+/* As kafka_producer_trouble; also what is waited for, such as a topic. */
+const char *kafka_consumer_trouble(struct kafka_consumer *c);
 
 /* ---- questions */
 

@@ -44,7 +44,6 @@ static const struct {
     {READER, "fetch.max.bytes", "16000000"},
     {READER, "queued.min.messages", "50000"},
     {READER, "queued.max.messages.kbytes", "32768"},
-    {READER, "fetch.error.backoff.ms", "50"}, /* also the wait when the local queue is full */
     {KAFKA_CONSUMER, "partition.assignment.strategy", "cooperative-sticky"},
     {KAFKA_ADMIN, "enable.partition.eof", "true"},
 };
@@ -133,13 +132,26 @@ void kafka_note_trouble(struct kafka_client *k, rd_kafka_resp_err_t code, const 
     struct kafka_trouble *t = connection ? &k->connection : &k->other;
     /* A refused password stays the news: that all brokers are down follows from it. */
     bool worse = t->kind != ERROR_CONFIG || e.kind == ERROR_CONFIG;
-    if (t->kind == ERROR_NONE) {
+    if (t->kind == ERROR_NONE || t->waits) {
         t->since_us = clock_mono_us();
         t->told_us = 0;
     }
     if (worse) {
         t->kind = e.kind;
+        t->waits = false;
         snprintf(t->text, sizeof t->text, "%s", e.text);
+    }
+    pthread_mutex_unlock(&k->lock);
+}
+
+void kafka_note_wait(struct kafka_client *k, const char *text)
+{
+    pthread_mutex_lock(&k->lock);
+    struct kafka_trouble *t = &k->other;
+    if (t->kind == ERROR_NONE || t->waits) {
+        t->kind = ERROR_RETRY;
+        t->waits = true;
+        snprintf(t->text, sizeof t->text, "Kafka: %s", text);
     }
     pthread_mutex_unlock(&k->lock);
 }
@@ -160,7 +172,7 @@ static bool trouble_due(struct kafka_trouble *t, struct error *err)
 {
     int64_t now = clock_mono_us();
     int64_t from = t->told_us > t->since_us ? t->told_us : t->since_us;
-    if (t->kind == ERROR_NONE || now - from < kafka_grace_us) return false;
+    if (t->kind == ERROR_NONE || t->waits || now - from < kafka_grace_us) return false;
     t->told_us = now;
     return !error_set(err, t->kind, "%s", t->text);
 }
@@ -206,13 +218,16 @@ static int on_statistics(rd_kafka_t *rk, char *json, size_t len, void *opaque)
     return 0;
 }
 
-/* From librdkafka's own threads. What troubles the connection is told by kafka_due and kafka_trouble. */
+/* From librdkafka's own threads. What reaches the caller as an error or a trouble is told by him. */
 static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
 {
     (void)rk;
-    bool told = strcmp(facility, "FAIL") == 0 || strcmp(facility, "ERROR") == 0 ||
-                strcmp(facility, "CONFWARN") == 0;
-    if (level <= 4 && !told)
+    static const char *const told[] = {"FAIL",   "ERROR", "CONFWARN", "AUTOCREATE",
+                                       "TXNERR", "FATAL", "MAXPOLL"};
+    bool again = false;
+    for (size_t i = 0; i < sizeof told / sizeof *told; i++)
+        again = again || strcmp(facility, told[i]) == 0;
+    if (level <= 4 && !again)
         log_warn("kafka", "librdkafka", "%s: %s", facility, text);
     else
         log_debug("kafka", "librdkafka", "%s: %s", facility, text);

@@ -18,6 +18,7 @@ enum kafka_role { KAFKA_PRODUCER = 1, KAFKA_CONSUMER = 2, KAFKA_ADMIN = 4 };
 
 struct kafka_trouble {
     enum error_kind kind; /* ERROR_NONE: all is well */
+    bool waits;           /* for something that may well come, such as a topic: never an error */
     int64_t since_us, told_us;
     char text[1000];
 };
@@ -48,6 +49,8 @@ bool kafka_fail(const struct kafka_client *k, struct error *err, rd_kafka_resp_e
 enum error_kind kafka_verdict(rd_kafka_resp_err_t code);
 
 void kafka_note_trouble(struct kafka_client *k, rd_kafka_resp_err_t code, const char *reason);
+/* What is waited for. */
+void kafka_note_wait(struct kafka_client *k, const char *text);
 /* A message or an assignment: what was no trouble of the connection is over. */
 void kafka_note_progress(struct kafka_client *k);
 /* An error (false) when a trouble has lasted, once in each time of grace; also when the client is dead. */
