@@ -11,7 +11,6 @@ static int up(void **state)
 {
     (void)state;
     kafka_lab_open(&lab, 1);
-    kafka_lab_set(&lab, "kafka.topic.metadata.refresh.interval.ms", "100");
     return 0;
 }
 
@@ -390,6 +389,7 @@ static void test_topic_made_later(void **state)
     (void)state;
     struct reader r;
     kafka_lab_topic(&lab, "other", 1);
+    kafka_lab_set(&lab, "kafka.topic.metadata.refresh.interval.ms", "100");
     reader_open(&r, NULL, "^shop\\.,named", -1);
     int64_t end = clock_mono_us() + LAB_WAIT_US;
     while (!kafka_consumer_trouble(r.c) && clock_mono_us() < end)
@@ -446,7 +446,7 @@ static void test_group(const char *strategy)
     kafka_lab_topic(&lab, "t", 4);
     for (int i = 0; i < 4; i++)
         send_numbers("t", i, 0, 10);
-    reader_open(&a, "g", "^t", 5);
+    reader_open(&a, "g", "t", 5);
     read_until(&a, 20);
     assert_int_equal(count_ours(&a), 4);
     reader_open(&b, "g", "t", 8);
@@ -515,12 +515,83 @@ static void test_group_gap_eager(void **state)
     group_gap("range");
 }
 
+/* --- questions --- */
+
+static struct kafka_admin *admin(void)
+{
+    struct error err = {0};
+    struct kafka_admin *a;
+    unit_ok(kafka_admin_open(&a, &lab.config, &err));
+    return a;
+}
+
+static void test_list(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct kafka_partitions list;
+    kafka_lab_topic(&lab, "shop.b", 2);
+    kafka_lab_topic(&lab, "shop.a", 1);
+    kafka_lab_topic(&lab, "other", 1);
+    send_numbers("shop.b", 1, 0, 7);
+    struct kafka_admin *a = admin();
+    unit_ok(kafka_list(a, "^shop[.]", LAB_WAIT_US, &list, &err));
+    assert_int_equal(list.count, 3);
+    assert_string_equal(list.items[0].topic, "shop.a");
+    assert_string_equal(list.items[2].topic, "shop.b");
+    assert_int_equal(list.items[1].partition, 0);
+    assert_int_equal(list.items[1].end, 0);
+    assert_int_equal(list.items[2].partition, 1);
+    assert_int_equal(list.items[2].oldest, 0);
+    assert_int_equal(list.items[2].end, 7);
+    kafka_partitions_free(&list);
+    unit_ok(kafka_list(a, "missing", LAB_WAIT_US, &list, &err));
+    assert_int_equal(list.count, 0);
+    kafka_partitions_free(&list);
+    assert_false(kafka_list(a, "^(", LAB_WAIT_US, &list, &err));
+    assert_int_equal(err.kind, ERROR_CONFIG);
+    /* An existing topic stays as it is. */
+    struct kafka_topic_settings settings = {5, 1, "compact", -1};
+    unit_ok(kafka_ensure_topic(a, "other", &settings, LAB_WAIT_US, &err));
+    rd_kafka_mock_broker_set_down(lab.cluster, -1);
+    int64_t begin = clock_mono_us();
+    assert_false(kafka_list(a, "other", 300000, &list, &err));
+    assert_int_equal(err.kind, ERROR_RETRY);
+    assert_true(clock_mono_us() - begin < 5000000);
+    kafka_admin_close(a);
+    rd_kafka_mock_broker_set_up(lab.cluster, -1);
+}
+
+static void test_read(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct reader r = {0};
+    kafka_lab_topic(&lab, "t", 2);
+    send_numbers("t", 0, 0, 10);
+    struct kafka_admin *a = admin();
+    unit_ok(kafka_read(a, "t", 0, 7, 100, LAB_WAIT_US, on_message, &r, &err));
+    assert_string_equal(buf_text(&r.seen), "t/0@7 7=7\nt/0@8 8=8\nt/0@9 9=9\n");
+    buf_clear(&r.seen);
+    unit_ok(kafka_read(a, "t", 0, -1, 2, LAB_WAIT_US, on_message, &r, &err));
+    assert_string_equal(buf_text(&r.seen), "t/0@0 0=0\nt/0@1 1=1\n");
+    buf_clear(&r.seen);
+    unit_ok(kafka_read(a, "t", 0, 9, 1, LAB_WAIT_US, on_message, &r, &err));
+    unit_ok(kafka_read(a, "t", 0, 10, 5, LAB_WAIT_US, on_message, &r, &err));
+    unit_ok(kafka_read(a, "t", 1, -1, 5, LAB_WAIT_US, on_message, &r, &err));
+    assert_string_equal(buf_text(&r.seen), "t/0@9 9=9\n");
+    buf_free(&r.seen);
+    kafka_admin_close(a);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1) cmocka_set_test_filter(argv[1]);
     kafka_grace_us = 300000;
 #define KAFKA_TEST(f) cmocka_unit_test_setup_teardown(f, up, down)
     const struct CMUnitTest tests[] = {
+        KAFKA_TEST(test_list),
+        KAFKA_TEST(test_read),
         KAFKA_TEST(test_round_trip),
         KAFKA_TEST(test_placement),
         KAFKA_TEST(test_errors_in_passing),
