@@ -442,7 +442,6 @@ static void test_group(const char *strategy)
 {
     struct reader a, b;
     if (strategy) kafka_lab_set(&lab, "kafka.partition.assignment.strategy", strategy);
-    kafka_lab_set(&lab, "kafka.heartbeat.interval.ms", "100");
     kafka_lab_topic(&lab, "t", 4);
     for (int i = 0; i < 4; i++)
         send_numbers("t", i, 0, 10);
