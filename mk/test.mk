@@ -32,7 +32,7 @@ asan: ## unit tests that do not need the engine, with address and undefined beha
 	    $(MAKE) --no-print-directory MODE=asan unit-plain
 
 tsan: ## the same, with the thread sanitizer
-	@TSAN_OPTIONS=halt_on_error=1 $(MAKE) --no-print-directory MODE=tsan unit-plain
+	@TSAN_OPTIONS="halt_on_error=1 suppressions=tests/tsan.supp" $(MAKE) --no-print-directory MODE=tsan unit-plain
 
 valgrind: deps-check $(VALGRIND_TESTS) ## tests of the engine and of the lake's tables under valgrind
 	@scripts/unit --seconds 3600 --prefix "$(VALGRIND)" $(VALGRIND_TESTS)
