@@ -22,7 +22,8 @@ struct debezium_decoder;
 /* options: for records without a schema, what the connector was set to. */
 struct debezium_decoder *debezium_decoder_new(const struct debezium_options *options);
 void debezium_decoder_free(struct debezium_decoder *d);
-/* Tells the columns of a table, for records that carry no schema. Replaces what was known of it. */
+/* Tells the columns of a table, for records that carry no schema; of those that do only the replica identity is
+ * taken from here. Replaces what was known of it. */
 void debezium_decoder_describe(struct debezium_decoder *d, const char *table, char replica_identity,
                                const struct debezium_column *columns, size_t count);
 
@@ -36,17 +37,21 @@ enum debezium_kind {
 
 struct debezium_record {
     enum debezium_kind kind;
-    /* table, op, xid, commit_us, key, old_key (from the header __debezium.oldkey), before, after, unchanged
+    /* table, op, xid, commit_us, capture_us (the connector's clock), key, old_key (from the header __debezium.oldkey), before, after, unchanged
      * (placeholder columns left out of after and named here), event_lsn, previous_lsn, origin. `before` only
      * when it is the whole old row (REPLICA IDENTITY FULL), not when it repeats the key alone. lsn = previous_lsn
      * and ordinal = event_lsn for c u d t; lsn = event_lsn and ordinal = 0 for r. Slices live in the decoder until
      * the next call. */
     struct change change;
-    const struct schema *schema; /* of the images; owned by the decoder, stays until it is freed */
+    const struct schema *schema; /* of the images, NULL for t; owned by the decoder, stays until it is freed. Columns
+                                  * have attnum 0: events do not tell it */
+    /* A member of an image that the description lacks, and that the images do not hold therefore; data NULL: none.
+     * The table has changed (describe it again, decode again), or the event is older than the description. */
+    struct slice undescribed;
     char snapshot[40];           /* source.snapshot; "" when streaming */
 };
 
-/* headers: "__debezium.oldkey" and "__debezium.newkey", data NULL when absent. DATA says what is wrong and at
+/* old_key: the header "__debezium.oldkey", data NULL when absent; one that cannot be read is left out. DATA says what is wrong and at
  * which member: not JSON, flattened by ExtractNewRecordState (and what to do about it), another connector, a value
  * that does not have the form of its type. */
 bool debezium_decode(struct debezium_decoder *d, struct slice key, struct slice value, struct slice old_key,
