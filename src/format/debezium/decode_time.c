@@ -125,7 +125,8 @@ static bool put_days(int64_t days, struct buf *out)
 {
     char text[40];
     bool bc;
-    put_quoted(out, text, put_day(text, days, &bc), bc);
+    char *end = put_day(text, days, &bc);
+    put_quoted(out, text, end, bc);
     return true;
 }
 
