@@ -6,7 +6,7 @@ FUZZ_FLAGS   := -O1 -g -std=c11 -D_GNU_SOURCE -DMILLRACE_VERSION='"fuzz"' $(WARN
 FUZZ_SOURCES := $(filter src/format/% src/base/%,$(SOURCES))
 FUZZERS      := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(sort $(wildcard tests/fuzz/*.c)))
 
-build/fuzz/%: tests/fuzz/%.c $(FUZZ_SOURCES) $(wildcard src/format/*.h src/base/*.h) build/release/assets.o
+build/fuzz/%: tests/fuzz/%.c $(FUZZ_SOURCES) $(wildcard src/format/*.h src/format/*/*.h src/base/*.h) build/release/assets.o
 	@mkdir -p $(@D)
 	clang $(FUZZ_FLAGS) -o $@ $< $(FUZZ_SOURCES) build/release/assets.o $(LIBS)
 

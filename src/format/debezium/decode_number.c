@@ -262,6 +262,36 @@ static void put_digits(bool minus, const char *digits, int count, int exponent, 
     }
 }
 
+/* Whether text (d.ddde+dd) lies in the very middle between two numbers: it needs one bit more than they
+ * have. */
+static bool is_middle(const char *text, bool single)
+{
+    uint64_t n = 0;
+    int power = 0;
+    bool point = false;
+    for (; *text && *text != 'e'; text++) {
+        point |= *text == '.';
+        if (*text < '0' || *text > '9') continue;
+        n = n * 10 + (uint64_t)(*text - '0'); /* 17 digits at most */
+        power -= point;
+    }
+    power += (int)strtol(*text ? text + 1 : "0", NULL, 10);
+    while (n && n % 2 == 0)
+        n /= 2;
+    for (; power > 0 && n >> 54 == 0; power--)
+        n *= 5;
+    for (; power < 0 && n % 5 == 0; power++)
+        n /= 5;
+    return power == 0 && n >> (single ? 24 : 53) == 1;
+}
+
+/* PostgreSQL takes no digits from the middle, though they are read as this number. */
+static bool gives_back(const char *text, double value, bool single)
+{
+    if (single ? strtof(text, NULL) != (float)value : strtod(text, NULL) != value) return false;
+    return !is_middle(text, single);
+}
+
 void put_double(double value, bool single, struct buf *out)
 {
     if (isnan(value) || isinf(value)) {
@@ -278,7 +308,7 @@ void put_double(double value, bool single, struct buf *out)
     for (;; precision++) {
         snprintf(text, sizeof text, "%.*e", precision - 1, value);
         if (precision >= most) break;
-        if (single ? strtof(text, NULL) == (float)value : strtod(text, NULL) == value) break;
+        if (gives_back(text, value, single)) break;
     }
     int count = 0;
     const char *at = text;
@@ -290,7 +320,8 @@ void put_double(double value, bool single, struct buf *out)
     put_digits(value < 0, digits, count, exponent, single, out);
 }
 
-/* So few digits are the shortest by themselves: no conversion. False when they are not so few. */
+/* So few digits, of a number not so large that whole numbers are left out, are the shortest by themselves:
+ * no conversion. False when it is not so. */
 static bool put_short(struct slice number, bool single, struct buf *out)
 {
     char digits[16];
@@ -321,7 +352,7 @@ static bool put_short(struct slice number, bool single, struct buf *out)
         count--;
     exponent += e;
     if (count == 0 || count > (single ? 6 : 15)) return false;
-    if (exponent < (single ? -37 : -307) || exponent > (single ? 37 : 307)) return false;
+    if (exponent < (single ? -37 : -307) || exponent > (single ? 6 : 14)) return false;
     put_digits(number.data[0] == '-', digits, count, exponent, single, out);
     return true;
 }
