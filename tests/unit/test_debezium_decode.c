@@ -441,6 +441,38 @@ static void accepts_other_forms(void **state)
     debezium_decoder_free(d);
 }
 
+/* Which old rows are whole, by what the table's replica identity is described to be. */
+static void judges_old_rows(void **state)
+{
+    (void)state;
+    static const struct {
+        char identity, op;
+        const char *before;
+        bool taken;
+    } rows[] = {
+        {'d', 'u', "{\"id\":1,\"big\":null,\"bigb\":null,\"small\":null}", true},
+        {'i', 'u', "{\"id\":1,\"big\":\"x\",\"bigb\":null,\"small\":null}", false},
+        {'d', 'd', "{\"id\":1,\"big\":\"\",\"bigb\":\"\",\"small\":0}", false},
+        {'d', 'd', "{\"id\":1,\"big\":null,\"bigb\":null,\"small\":3}", true},
+        {'i', 'd', "{\"id\":1,\"big\":null,\"bigb\":null,\"small\":3}", false},
+        {'f', 'd', "{\"id\":1,\"big\":null,\"bigb\":null,\"small\":null}", true},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct debezium_decoder *d = debezium_decoder_new(&off);
+        struct debezium_record record;
+        struct error err = {0};
+        debezium_decoder_describe(d, "public.toast_t", rows[i].identity, lab_toast_t, 4);
+        char *value =
+            mem_format("{\"op\":\"%c\",\"before\":%s,\"after\":%s," SOURCE_OF("toast_t", "\"lsn\":5") "}",
+                       rows[i].op, rows[i].before, rows[i].op == 'u' ? "{\"id\":1}" : "null");
+        unit_ok(debezium_decode(d, SLICE("{\"id\":1}"), slice_of(value), (struct slice){0}, &record, &err));
+        if (!rows[i].taken != !record.change.before.data) fail_msg("row %zu", i);
+        assert_true(record.schema->replica_identity == rows[i].identity);
+        mem_free(value);
+        debezium_decoder_free(d);
+    }
+}
+
 static void refuses(void **state)
 {
     (void)state;
@@ -525,6 +557,7 @@ int main(void)
         cmocka_unit_test(takes_positions),
         cmocka_unit_test(makes_schemas),
         cmocka_unit_test(accepts_other_forms),
+        cmocka_unit_test(judges_old_rows),
         cmocka_unit_test(refuses),
         cmocka_unit_test(measures),
     };

@@ -13,6 +13,9 @@ static const struct debezium_options doubles = {.decimal = DEBEZIUM_DECIMAL_DOUB
 static const struct debezium_options connect = {.time = DEBEZIUM_TIME_CONNECT,
                                                 .binary = DEBEZIUM_BINARY_BASE64_URL_SAFE};
 
+/* include.unknown.datatypes: PostgreSQL's text as bytes. */
+static const struct debezium_options unknown_types = {.unknown_types = true};
+
 #define SOURCE "\"source\":{\"connector\":\"postgresql\",\"schema\":\"public\",\"table\":\"t\",\"lsn\":5}"
 
 /* The value of column c as it lies in `after`, NULL when the event was refused; *unchanged when it was a
@@ -180,9 +183,13 @@ static const struct described described[] = {
      "\"\\\"a\\\"=>\\\"q\\\\\\\"\\\", \\\"n\\\"=>NULL, \\\"kk\\\"=>\\\"v\\\"\""},
     {&precise, "hstore", -1, false, "\"{\\\"k\\\":\\\"v\\\"}\"", "\"\\\"k\\\"=>\\\"v\\\"\""},
     {&precise, "hstore", -1, false, "\"{\"", NULL},
+    {&precise, "hstore", -1, false, "{}", "\"\""},
     {&precise, "vector", -1, false, "[1.0,2.5]", "\"[1,2.5]\""},
     {&precise, "sparsevec", -1, false, "{\"dimensions\":5,\"vector\":{\"1\":1.5,\"3\":2.0}}",
      "\"{1:1.5,3:2}/5\""},
+    {&unknown_types, "pg_lsn", -1, false, "\"MTYvQjM3NEQ4NDg=\"", "\"16/B374D848\""},
+    {&unknown_types, "pg_lsn", -1, false, "\"\"", "\"\""},
+    {&unknown_types, "bytea", -1, false, "\"MTYv\"", "\"MTYv\""},
     /* the placeholder */
     {&precise, "text", -1, false, "\"__debezium_unavailable_value\"", ""},
     {&precise, "text", -1, true, "[\"__debezium_unavailable_value\"]", ""},

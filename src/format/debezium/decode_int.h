@@ -49,6 +49,7 @@ struct converter {
     enum conv conv;
     int32_t scale;
     bool array;
+    bool text_bytes; /* CONV_BYTES, CONV_HEX: the bytes are PostgreSQL's text (include.unknown.datatypes) */
 };
 
 struct field {

@@ -244,7 +244,7 @@ bool put_hstore(struct values *v, struct slice raw, struct buf *out)
         else
             put_hstore_text((struct slice){p->base + p->at + p->key_len, p->value_len}, &result);
     }
-    if (ok) buf_put_json(out, buf_slice(&result));
+    if (ok) buf_put_json(out, result.len ? buf_slice(&result) : SLICE(""));
     buf_free(&texts);
     buf_free(&result);
     mem_free(pairs);

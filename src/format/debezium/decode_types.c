@@ -4,7 +4,10 @@
  * char(n), varchar, inet and ranges are text here, money is numeric, hstore as JSON is jsonb, timestamps in
  * milliseconds have three digits, bit(n) and bit varying(n) are one (bit(n), filled up with zeros), bytes
  * in hex or base64 mode are text. Without a schema the column's description decides, with the modes that
- * the connector was set to. */
+ * the connector was set to.
+ *
+ * A null of a column with a default may have been printed as that default (JsonConverter's option
+ * replace.null.with.default, true by itself): the event does not tell, the default is taken. */
 #include "format/debezium/decode_int.h"
 
 #include <stdio.h>
@@ -190,6 +193,8 @@ struct converter converter_of_column(const struct debezium_column *c,
     static const char *const shapes[] = {"point",  "box",      "lseg",      "path", "polygon",
                                          "circle", "geometry", "geography", "line", NULL};
     static const char *const vectors[] = {"vector", "halfvec", "sparsevec", NULL};
+    static const char *const unknown[] = {"pg_lsn",      "tsquery",       "jsonpath",
+                                          "pg_snapshot", "txid_snapshot", NULL};
     const char *name = c->type_name ? c->type_name : "";
     bool short_precision = c->typmod >= 0 && c->typmod <= 3;
     struct converter as = {.conv = CONV_TEXT};
@@ -230,6 +235,8 @@ struct converter converter_of_column(const struct debezium_column *c,
         as.conv = CONV_GEOMETRY;
     else if (one_of(name, vectors))
         as.conv = CONV_VECTOR;
+    else if (options->unknown_types && (c->type_kind == 'c' || one_of(name, unknown)))
+        as = (struct converter){.conv = bytes_conv(options->binary), .text_bytes = true};
     as.array = c->array;
     return as;
 }

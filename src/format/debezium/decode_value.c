@@ -85,11 +85,16 @@ static bool hex_decode(struct slice text, struct buf *bytes)
     return true;
 }
 
-static bool put_bytes(struct values *v, struct slice raw, bool hex, struct buf *out)
+static bool put_bytes(struct values *v, const struct converter *as, struct slice raw, struct buf *out)
 {
     struct slice text;
+    bool hex = as->conv == CONV_HEX;
     if (!string_of(raw, &v->text, &text)) return false;
     if (!(hex ? hex_decode(text, &v->bytes) : base64_decode(text, &v->bytes))) return false;
+    if (as->text_bytes) {
+        buf_put_json(out, v->bytes.len ? buf_slice(&v->bytes) : SLICE(""));
+        return true;
+    }
     buf_put_char(out, '"');
     base64_encode(buf_slice(&v->bytes), false, out);
     buf_put_char(out, '"');
@@ -167,8 +172,8 @@ static bool put_scalar(struct values *v, const struct converter *as, struct slic
     case CONV_BOOLEAN: return put_boolean(raw, false, out);
     case CONV_FLOAT4: return put_floating(v, raw, true, out);
     case CONV_FLOAT8: return put_floating(v, raw, false, out);
-    case CONV_BYTES: return put_bytes(v, raw, false, out);
-    case CONV_HEX: return put_bytes(v, raw, true, out);
+    case CONV_BYTES:
+    case CONV_HEX: return put_bytes(v, as, raw, out);
     case CONV_DECIMAL:
     case CONV_NUMBER: return put_decimal(v, as, raw, out);
     case CONV_DATE: return put_date(raw, &v->text, out);
