@@ -80,7 +80,7 @@ static const struct debezium_column lab_types_t[] = {
     INT_COLUMN("c_gen", .key = 0),
 };
 static const struct debezium_column lab_pk2[] = {
-    INT_COLUMN("a", .key = 1, .not_null = true),
+    INT_COLUMN("a", .key = 1, .not_null = true, .attnum = 1),
     COLUMN("b", "text", "text", 25, -1, .key = 2, .not_null = true),
     TEXT_COLUMN("v"),
     TEXT_COLUMN("vv"),

@@ -44,7 +44,7 @@ struct debezium_record {
      * the next call. */
     struct change change;
     const struct schema *schema; /* of the images, NULL for t; owned by the decoder, stays until it is freed. Columns
-                                  * have attnum 0: events do not tell it */
+                                  * have attnum 0 unless described: events do not tell it */
     /* A member of an image that the description lacks, and that the images do not hold therefore; data NULL: none.
      * The table has changed (describe it again, decode again), or the event is older than the description. */
     struct slice undescribed;

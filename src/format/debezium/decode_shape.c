@@ -1,7 +1,8 @@
 /* Shapes: what a table's records look like, made once for each schema text and for each description.
  *
- * Columns get no attribute number (0): an event does not tell it, and a place in the row would take one
- * column for another once a column before it is dropped. Without numbers columns are told apart by name. */
+ * A Connect schema gives columns no attribute number (0): an event does not tell it, and a place in the row
+ * would take one column for another once a column before it is dropped. Without numbers columns are told
+ * apart by name. */
 #include "format/debezium/decode_int.h"
 #include "format/json_scan.h"
 #include "format/pgvalue.h"
@@ -226,6 +227,7 @@ void shape_of_columns(const char *table, char identity, const struct debezium_co
                                                                   .type = mem_text(c->type),
                                                                   .oid = c->oid,
                                                                   .typmod = c->typmod,
+                                                                  .attnum = c->attnum,
                                                                   .key = c->key,
                                                                   .not_null = c->not_null};
     }

@@ -29,6 +29,7 @@ struct debezium_column {
     char *fallback;      /* a default that is a literal, as PostgreSQL's text of the value; else NULL */
     bool computed;       /* it has a default that is no literal, such as nextval() or now() */
     bool hashed;         /* hash_columns: a text now */
+    int attnum;          /* pg_attribute.attnum, for the schema record; 0: not known */
 };
 
 struct debezium_table;
