@@ -43,10 +43,10 @@ async function showEmpty() {
   byId('copying').hidden = !empty;
   if (!empty) return;
   const p = await get('/api/pipeline');
-  const rows = p.stages[0].rows;
+  const running = p.stages.filter((s) => s.state), rows = (running[0] ?? p.stages[0]).rows; // the first that runs here takes what the source has
   arrived ||= p.copy_complete && p.warehouse_version >= p.bronze_version; // else what was copied is still on its way
   fill(byId('copying'), el('h2', {}, t(arrived ? 'emptyHead' : 'copyingHead')), el('p', {}, t(arrived ? 'empty' : 'copying')),
-    el('p', { class: 'sub' }, t('copied').replace('{n}', num(rows)).replace('{state}', p.stages.map((s) => `${s.name}: ${stageState(s.state)}`).join(' · '))));
+    el('p', { class: 'sub' }, t('copied').replace('{n}', num(rows)).replace('{state}', running.map((s) => `${s.name}: ${stageState(s.state)}`).join(' · '))));
 }
 
 async function ask() {

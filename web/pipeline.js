@@ -27,6 +27,7 @@ function kindOf(stage, now) {
 }
 const wrong = (stage) => (stage.last_error ? el('div', { class: 's bad' }, `${t('lastError')} ${clock(stage.last_error_us)}: ${stage.last_error}`) : null);
 const commitAge = (us, now) => (us ? say('lastCommitWord', { age: span(Math.max(0, now * 1000 - us)) }) : null);
+const stageOf = (p, name) => p.stages.find((s) => s.name === name);
 const layer = (p, name) => p.tables.filter((x) => x.name.startsWith(name + '/'));
 const sum = (list, member) => list.reduce((a, x) => a + x[member], 0);
 
@@ -37,17 +38,26 @@ function recent(p) {
   const middle = points.map((x) => x[1]).sort((a, b) => a - b)[points.length >> 1];
   return { p50: middle, p99: Math.max(...points.map((x) => x[2])) };
 }
+// What a process does not run has no state. Without Kafka there is neither producer nor consumer; behind another
+// process's capture, or Debezium, there is no PostgreSQL to tell of.
 function showHops(p) {
-  const now = p.now_us / 1000, { capture, bronze, refine, warehouse } = Object.fromEntries(p.stages.map((s) => [s.name, s]));
+  const now = p.now_us / 1000, [capture, producer, consumer, bronze, refine, warehouse] = ['capture', 'producer', 'consumer', 'bronze', 'refine', 'warehouse'].map((name) => stageOf(p, name));
   const lake = layer(p, 'bronze'), silver = layer(p, 'silver').filter((x) => !x.name.endsWith('_history') && x.name !== 'silver/quarantine'), gold = layer(p, 'gold').filter((x) => x.name !== 'gold/batches');
   const facts = p.tables.find((x) => x.name === 'gold/fact_orders'), fresh = recent(p), seconds = (us) => num(us / 1e6, 2);
-  fill(byId('hops'),
-    hop('PostgreSQL', kindOf(capture, now), p.server_lsn, '', say('keepsWord', { n: bytes(p.retained_bytes) }), say('slotWord', { name: p.slot })),
-    hop(t('capture'), kindOf(capture, now), num(rate('capture', capture.rows, now)), t('changesPerSecond'), stageState(capture.state), `${say('queueWord', { n: bytes(p.queue_bytes) })} · ${say('confirmedWord', { lsn: p.durable_lsn })}`, wrong(capture)),
+  const sends = producer?.state, reads = consumer?.state, takes = capture.state || !reads, waits = say('queueWord', { n: bytes(p.queue_bytes) }), confirmed = say('confirmedWord', { lsn: p.durable_lsn });
+  const flowing = (stage) => [num(rate(stage.name, stage.rows, now)), t('changesPerSecond'), stageState(stage.state)];
+  const list = [
+    takes && hop('PostgreSQL', kindOf(capture, now), p.server_lsn, '', say('keepsWord', { n: bytes(p.retained_bytes) }), say('slotWord', { name: p.slot })),
+    takes && hop(t('capture'), kindOf(capture, now), ...flowing(capture), sends || reads ? confirmed : `${waits} · ${confirmed}`, wrong(capture)),
+    sends && hop(t('producer'), kindOf(producer, now), ...flowing(producer), commitAge(producer.last_commit_us, now), wrong(producer)),
+    reads && hop(t('consumer'), kindOf(consumer, now), ...flowing(consumer), waits, wrong(consumer)),
     hop('Bronze', kindOf(bronze, now), 'v' + num(p.bronze_version), '', `${num(rate('bronze', bronze.batches, now), 1)} ${t('commitsPerSecond')} · ${say('filesWord', { n: num(sum(lake, 'files')) })}`, commitAge(bronze.last_commit_us, now), wrong(bronze)),
     hop('Silver', p.quarantine.length ? 'stale' : kindOf(refine, now), 'v' + num(p.refined_version), '', `${stageState(refine.state)} · ${say('tablesWord', { n: num(silver.length) })}`, say('quarantineWord', { n: num(p.quarantine.length) }), wrong(refine)),
     hop('Gold', kindOf(refine, now), 'v' + num(p.refined_version), '', say('modelsWord', { n: num(gold.length) }), commitAge(refine.last_commit_us, now)),
-    hop('ClickHouse', p.lag_us > 10e6 ? 'broken' : p.lag_us > 2e6 ? 'stale' : kindOf(warehouse, now), fresh ? seconds(fresh.p50) : '–', fresh ? t('toAnswerUnit') : '', fresh ? `p50 ${seconds(fresh.p50)} · p99 ${seconds(fresh.p99)}` : t('upToDate'), facts ? say('factsWord', { n: num(facts.rows) }) : null, p.lag_us > 2e6 ? say('rest', { lag: span(p.lag_us) }) : null, wrong(warehouse)));
+    hop('ClickHouse', p.lag_us > 10e6 ? 'broken' : p.lag_us > 2e6 ? 'stale' : kindOf(warehouse, now), fresh ? seconds(fresh.p50) : '–', fresh ? t('toAnswerUnit') : '', fresh ? `p50 ${seconds(fresh.p50)} · p99 ${seconds(fresh.p99)}` : t('upToDate'), facts ? say('factsWord', { n: num(facts.rows) }) : null, p.lag_us > 2e6 ? say('rest', { lag: span(p.lag_us) }) : null, wrong(warehouse)),
+  ].filter(Boolean);
+  byId('hops').classList.toggle('many', list.length > 6);
+  fill(byId('hops'), ...list);
 }
 
 /* ---- latency ---- */
@@ -146,7 +156,7 @@ function draw() {
   showHops(last); showLatency(last); showTables(last); showQuarantine(last); showLog(last);
   if (!checking) showCheck(last.check);
   byId('copying').toggleAttribute('hidden', last.copy_complete);
-  byId('copying').textContent = `${t('copyingHead')} · ${last.stages[0].state}`;
+  byId('copying').textContent = `${t('copyingHead')} · ${stageOf(last, 'capture').state || stageOf(last, 'consumer')?.state || ''}`;
 }
 let loading = false;
 async function load() {
