@@ -1,5 +1,6 @@
 // The pipeline page: each hop's position, lag, rate and last error; latency; proof; tables; quarantine; log.
 import { stageState, t, num, css, el, byId, fill, get, post, span, clock, header, listen, state, dialog, tableSwitch, makeTable, showFreshness, problem, lsnText, resizing, soft } from './common.js';
+import { topicBrowser } from './topics.js';
 
 const TARGET_MS = 1000, RECENT_US = 300e6, LOG_ROWS = 100;
 let last = null, chart = null;
@@ -184,3 +185,4 @@ addEventListener('retry', load);
 addEventListener('load', load);
 setInterval(load, 2000);
 listen(() => {});
+topicBrowser();

@@ -156,7 +156,7 @@ def test_every_word_is_in_both_languages():
     keys = [set(re.findall(r"(?:^|[,\s])(\w+): '", part)) for part in (vi, en)]
     assert keys[0] == keys[1]
     used = set()
-    for name in ("common", "executive", "panels", "pipeline"):
+    for name in ("common", "executive", "panels", "pipeline", "topics"):
         used |= set(re.findall(r"\bt\('(\w+)'\)", (ROOT / "web" / f"{name}.js").read_text(encoding="utf8")))
     for name in ("index", "pipeline"):
         used |= set(re.findall(r'data-t="(\w+)"', (ROOT / "web" / f"{name}.html").read_text(encoding="utf8")))
