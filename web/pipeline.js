@@ -58,6 +58,7 @@ function showHops(p) {
     hop('ClickHouse', p.lag_us > 10e6 ? 'broken' : p.lag_us > 2e6 ? 'stale' : kindOf(warehouse, now), fresh ? seconds(fresh.p50) : '–', fresh ? t('toAnswerUnit') : '', fresh ? `p50 ${seconds(fresh.p50)} · p99 ${seconds(fresh.p99)}` : t('upToDate'), facts ? say('factsWord', { n: num(facts.rows) }) : null, p.lag_us > 2e6 ? say('rest', { lag: span(p.lag_us) }) : null, wrong(warehouse)),
   ].filter(Boolean);
   byId('hops').classList.toggle('many', list.length > 6);
+  byId('hops').style.setProperty('--hops', list.length > 6 ? 4 : list.length);
   fill(byId('hops'), ...list);
 }
 

@@ -1,7 +1,7 @@
 // The topic browser: Kafka's topics and how far bronze has read them; the records of a partition; what one changed.
 import { t, num, el, byId, fill, get, span, clock, state, soft, lang, lsnText } from './common.js';
 
-const LIMIT = 20, FOUND_LIMIT = 200, SCAN = 20000 /* how many records the server looks through for a key */, REFRESH_MS = 5000, SLOW_US = 2e6, BROKEN_US = 10e6, BRIEF = 400;
+const LIMIT = 20, FOUND_LIMIT = 200, SCAN = 20000 /* how many records the server looks through for a key */, REFRESH_MS = 5000, SLOW_US = 2e6, BROKEN_US = 10e6, BRIEF = 400, BRIEF_SAME = 120;
 const say = (key, values) => Object.entries(values).reduce((text, [name, value]) => text.replace(`{${name}}`, () => value), t(key));
 
 /* ---- topics ---- */
@@ -9,21 +9,23 @@ const say = (key, values) => Object.entries(values).reduce((text, [name, value])
 let listed = null, seen = false, asking = false;
 const opened = new Set();
 
+// Kafka's end is the offset that the next record gets.
+const kept = (p) => (p.end > p.oldest ? `${num(p.oldest)} – ${num(p.end - 1)}` : t('keepsNone'));
 const held = (p) => p.end - p.oldest;
 function totals(partitions) {
   const read = partitions.filter((p) => p.lag !== null);
   return { records: partitions.reduce((n, p) => n + held(p), 0), lag: read.length ? read.reduce((n, p) => n + p.lag, 0) : null, behind: Math.max(0, ...read.map((p) => p.behind_us ?? 0)) };
 }
 function numbers({ records, lag, behind }) {
-  const kind = behind > BROKEN_US ? ' bad' : behind > SLOW_US ? ' warn' : '';
-  return [el('td', { class: 'n' }, num(records)), el('td', { class: 'n' }, lag === null ? t('notRead') : num(lag)), el('td', { class: 'n' + kind }, lag ? span(behind) : '–')];
+  const kind = behind > BROKEN_US ? ' bad' : behind > SLOW_US ? ' warn' : '', age = lag ? span(behind) : '–';
+  return [el('td', { class: 'n' }, num(records)), el('td', { class: 'n' }, lag === null ? t('notRead') : num(lag), el('div', { class: 'narrow' + kind }, age)), el('td', { class: 'n' + kind }, age)];
 }
 function topicRows(topic) {
   const open = opened.has(topic.name), chosen = view.topic === topic.name;
   const toggle = el('button', { class: 'link', 'aria-expanded': String(open), 'aria-label': say('showPartitions', { name: topic.name }), onclick: () => { if (!opened.delete(topic.name)) opened.add(topic.name); showTopics(); } }, open ? '▾ ' : '▸ ', num(topic.partitions.length));
   const row = el('tr', { class: chosen ? 'on' : '' }, el('td', { class: 'name' }, el('button', { class: 'link', 'aria-pressed': String(chosen), onclick: () => choose(topic.name, topic.partitions[0]?.partition ?? 0) }, soft(topic.name))), el('td', { class: 'n' }, toggle), ...numbers(totals(topic.partitions)));
   return [row, ...(open ? topic.partitions : []).map((p) => el('tr', { class: 'part' },
-    el('td', { class: 'name', colspan: 2 }, el('button', { class: 'link', onclick: () => choose(topic.name, p.partition) }, say('partitionWord', { n: p.partition })), el('span', { class: 'faint' }, ` ${say('offsetsWord', { from: num(p.oldest), to: num(p.end) })}${p.next >= 0 ? ' · ' + say('bronzeAt', { n: num(p.next) }) : ''}`)), ...numbers(totals([p]))))];
+    el('td', { class: 'name', colspan: 2 }, el('button', { class: 'link', onclick: () => choose(topic.name, p.partition) }, say('partitionWord', { n: p.partition })), el('span', { class: 'faint' }, ` · offset ${kept(p)}${p.next >= 0 ? ' · ' + say('bronzeAt', { n: num(p.next) }) : ''}`)), ...numbers(totals([p]))))];
 }
 function showTopics() {
   const all = listed.topics;
@@ -93,27 +95,36 @@ const when = (us) => `${date(us)} ${exact(us)}`;
 
 const UNSENT = ['__debezium_unavailable_value', 'X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==', '5f5f646562657a69756d5f756e617661696c61626c655f76616c7565'];
 const unsent = (v) => (typeof v === 'string' ? UNSENT.includes(v) : v !== null && typeof v === 'object' && UNSENT.some((mark) => plain(v).includes(`"${mark}"`)));
-// What the schema says a number is: the time it tells, as the source has it.
+// What the schema says of a value: the time that a number tells, as the source has it; the digits of a decimal.
 const units = { 'io.debezium.time.Timestamp': 1, 'io.debezium.time.MicroTimestamp': 1e3, 'io.debezium.time.NanoTimestamp': 1e6, 'io.debezium.time.Date': 1 / 864e5 };
-function timeText(v, type) {
-  const at = typeof v === 'number' && units[type] ? new Date(v / units[type]) : null;
-  return at && !Number.isNaN(at.getTime()) ? at.toISOString().slice(0, type.endsWith('Date') ? 10 : 19).replace('T', ' ') : null;
+function meaning(v, field) {
+  if (field?.name === 'org.apache.kafka.connect.data.Decimal' && typeof v === 'string') return decimal(v, Number(field.parameters?.scale ?? 0));
+  const at = typeof v === 'number' && units[field?.name] ? new Date(v / units[field.name]) : null;
+  return at && !Number.isNaN(at.getTime()) ? at.toISOString().slice(0, field.name.endsWith('Date') ? 10 : 19).replace('T', ' ') : null;
 }
-function cell(row, name, type, changed) {
+// Base64 of a big-endian two's complement.
+function decimal(base64, scale) {
+  try {
+    const hex = [...atob(base64)].map((c) => c.charCodeAt(0).toString(16).padStart(2, '0')).join(''), n = BigInt.asIntN(4 * hex.length, BigInt('0x' + (hex || '0')));
+    const digits = String(n < 0n ? -n : n).padStart(scale + 1, '0'), cut = digits.length - scale;
+    return scale < 0 ? null : (n < 0n ? '-' : '') + digits.slice(0, cut) + (scale ? '.' + digits.slice(cut) : '');
+  } catch { return null; }
+}
+function cell(row, name, field, changed) {
   if (!row || !(name in row)) return el('td', {}, el('span', { class: 'faint' }, '–'));
-  const v = row[name], text = v === null ? 'null' : plain(v), time = timeText(v, type);
+  const v = row[name], text = v === null ? 'null' : plain(v), told = meaning(v, field);
   if (unsent(v)) return el('td', {}, el('span', { class: 'faint', title: t('notSentHint') }, t('notSent')));
-  const shown = text.length > BRIEF ? text.slice(0, BRIEF) + '…' : text, code = el('code', { class: v === null ? 'faint' : '' }, shown);
-  return el('td', { class: 'wrap' }, changed ? el('mark', {}, code) : code, time ? el('div', { class: 'faint' }, time) : null);
+  const most = changed === false ? BRIEF_SAME : BRIEF, shown = text.length > most ? text.slice(0, most) + '…' : text, code = el('code', { class: v === null ? 'faint' : '' }, shown);
+  return el('td', { class: 'wrap' }, changed ? el('mark', {}, code) : code, told ? el('div', { class: 'faint' }, told) : null);
 }
 function rowTable({ before, after }, schema, op) {
-  const fields = schema?.fields?.find((f) => f.field === 'after')?.fields ?? [], type = Object.fromEntries(fields.map((f) => [f.field, f.name]));
+  const fields = schema?.fields?.find((f) => f.field === 'after')?.fields ?? [], field = Object.fromEntries(fields.map((f) => [f.field, f]));
   const names = [...new Set([...Object.keys(after ?? {}), ...Object.keys(before ?? {})])], both = before && after;
-  const differ = (name) => both && !unsent(after[name]) && plain(before[name]) !== plain(after[name]);
+  const differ = (name) => !!both && !unsent(after[name]) && plain(before[name]) !== plain(after[name]);
   const many = names.filter(differ).length, sides = [before && 'before', after && 'after'].filter(Boolean);
   return [both ? el('p', { class: 'sub' }, say('changedWord', { n: num(many) })) : op === 'u' ? el('p', { class: 'sub' }, t('noBefore')) : null,
-    el('table', { class: 'diff' }, el('thead', {}, el('tr', {}, ...['column', ...sides].map((h) => el('th', { scope: 'col' }, t(h))))),
-      el('tbody', {}, ...names.map((name) => el('tr', { class: differ(name) ? 'changed' : '' }, el('th', { scope: 'row' }, soft(name), differ(name) ? el('span', { class: 'sr' }, ' ' + t('changed')) : null), ...sides.map((side) => cell(side === 'before' ? before : after, name, type[name], differ(name)))))))];
+    el('table', { class: 'diff' }, el('thead', {}, el('tr', {}, ...['column', ...sides.map((side) => 'side_' + side)].map((h) => el('th', { scope: 'col' }, t(h))))),
+      el('tbody', {}, ...names.map((name) => el('tr', { class: differ(name) ? 'changed' : '' }, el('th', { scope: 'row' }, soft(name), differ(name) ? el('span', { class: 'sr' }, ' ' + t('changed')) : null), ...sides.map((side) => cell(side === 'before' ? before : after, name, field[name], both ? differ(name) : null))))))];
 }
 const pairs = (list) => el('dl', { class: 'pairs' }, ...list.filter(([, v]) => v !== undefined && v !== null && v !== '').flatMap(([name, v]) => [el('dt', {}, name), el('dd', {}, el('code', {}, plain(v)))]));
 function sourceOf(value) {
@@ -158,9 +169,9 @@ function standing(answer, limit) {
   return { from: answer.from, oldest: answer.oldest, end: answer.end, next: full ? rows.at(-1).offset + 1 : view.key ? Math.min(answer.end, answer.from + SCAN) : answer.end };
 }
 function showPlace() {
-  const range = { from: num(view.from), to: num(Math.max(view.from, view.next - 1)), oldest: num(view.oldest), end: num(view.end) };
+  const range = { from: num(view.from), to: num(Math.max(view.from, view.next - 1)), kept: kept(view) };
   byId('recordsSub').className = 'sub';
-  byId('recordsSub').textContent = view.key ? say('recordsFound', { n: num(records.length), ...range }) : records.length ? say('recordsSub', { ...range, from: num(records[0].offset) }) : say('offsetsWord', { from: num(view.oldest), to: num(view.end) });
+  byId('recordsSub').textContent = view.key ? say('recordsFound', { n: num(records.length), ...range }) : records.length ? say('recordsSub', { ...range, from: num(records[0].offset) }) : say('keepsPart', range);
   byId('older').disabled = view.from <= view.oldest;
   byId('newer').disabled = view.next >= view.end;
 }
@@ -178,9 +189,11 @@ function moved(event) {
   event.preventDefault();
   pick(Math.max(0, Math.min(records.length - 1, to)), true);
 }
+// The record stands below the list there, not beside it.
+const stacked = () => matchMedia('(max-width:1100px)').matches;
 function shown(at) {
   pick(at, true);
-  if (matchMedia('(max-width:1100px)').matches) byId('record').scrollIntoView({ block: 'nearest' });
+  if (stacked()) byId('record').scrollIntoView({ block: 'nearest' });
 }
 function showRecords() {
   const newestFirst = [...records].reverse();
@@ -239,7 +252,7 @@ function choose(topic, partition) {
   fill(byId('record'));
   showTopics();
   byId('recordsHead').focus({ preventScroll: true });
-  byId('recordsCard').scrollIntoView({ block: 'nearest' });
+  byId('recordsCard').scrollIntoView({ block: stacked() ? 'start' : 'nearest' });
   newest();
 }
 function close() {
