@@ -168,12 +168,15 @@ function standing(answer, limit) {
   const rows = answer.records, full = rows.length >= limit;
   return { from: answer.from, oldest: answer.oldest, end: answer.end, next: full ? rows.at(-1).offset + 1 : view.key ? Math.min(answer.end, answer.from + SCAN) : answer.end };
 }
+// Not `disabled`: a button that has the keyboard keeps it.
+const able = (id, can) => byId(id).setAttribute('aria-disabled', String(!can));
+const can = (id) => byId(id).getAttribute('aria-disabled') !== 'true';
 function showPlace() {
   const range = { from: num(view.from), to: num(Math.max(view.from, view.next - 1)), kept: kept(view) };
   byId('recordsSub').className = 'sub';
   byId('recordsSub').textContent = view.key ? say('recordsFound', { n: num(records.length), ...range }) : records.length ? say('recordsSub', { ...range, from: num(records[0].offset) }) : say('keepsPart', range);
-  byId('older').disabled = view.from <= view.oldest;
-  byId('newer').disabled = view.next >= view.end;
+  able('older', view.from > view.oldest);
+  able('newer', view.next < view.end);
 }
 function pick(at, focus) {
   const buttons = [...byId('records').querySelectorAll('tbody button')];
@@ -195,18 +198,19 @@ function shown(at) {
   pick(at, true);
   if (stacked()) byId('record').scrollIntoView({ block: 'nearest' });
 }
-function showRecords() {
+function showRecords(sought) {
   const newestFirst = [...records].reverse();
   fill(byId('records'), records.length ? el('table', { class: 'picks' }, el('thead', {}, el('tr', {}, ...['offset', 'time', 'op', 'key'].map((h, i) => el('th', { scope: 'col', class: i ? '' : 'n' }, t(h))))),
     el('tbody', {}, ...newestFirst.map((r, at) => {
       const key = keyText(r.key);
       return el('tr', { onclick: (e) => { if (!getSelection().toString() || e.target.closest('button')) shown(at); } }, el('td', { class: 'n' }, el('button', { class: 'link', 'aria-pressed': 'false', tabindex: -1 }, num(r.offset))), el('td', { title: when(r.timestamp_us) }, today(r.timestamp_us) ? null : date(r.timestamp_us) + ' ', exact(r.timestamp_us)), el('td', {}, opWord(opOf(r, decode(r.value).value))), el('td', { class: 'wrap' }, el('code', {}, key.length > 48 ? key.slice(0, 48) + '…' : key)));
     }))) : el('p', { class: 'note' }, t('recordsNone')));
-  byId('records').scrollTop = 0;
+  byId('records').scrollTop = sought ? byId('records').scrollHeight : 0;
   picked = -1;
-  if (records.length) pick(0, false); else fill(byId('record'), el('p', { class: 'note' }, t('pickRecord')));
+  if (records.length) pick(sought ? records.length - 1 : 0, false); else fill(byId('record'), el('p', { class: 'note' }, t('pickRecord')));
 }
-async function read(where) {
+// What was sought is the oldest of its page, and is shown; else the newest is.
+async function read(where, sought) {
   const mine = ++turn, limit = view.key ? FOUND_LIMIT : LIMIT, question = { topic: view.topic, partition: view.partition, limit, ...where };
   if (view.key) question.key = view.key;
   byId('recordsCard').setAttribute('aria-busy', 'true');
@@ -217,7 +221,7 @@ async function read(where) {
     if (mine !== turn) return;
     Object.assign(view, standing(answer, limit));
     records = answer.records;
-    showRecords();
+    showRecords(sought);
     showPlace();
   } catch (error) {
     if (mine !== turn) return;
@@ -228,16 +232,20 @@ async function read(where) {
 }
 function newest() {
   byId('seekOffset').value = byId('seekTime').value = '';
+  view.key = byId('seekKey').value.trim();
   read({});
 }
 function older() {
-  read({ offset: Math.max(view.oldest, view.from - (view.key ? SCAN : LIMIT)) });
+  if (can('older')) read({ offset: Math.max(view.oldest, Math.min(view.from, view.end) - (view.key ? SCAN : LIMIT)) });
+}
+function newer() {
+  if (can('newer')) read({ offset: view.next });
 }
 function seek(event) {
   event.preventDefault();
   view.key = byId('seekKey').value.trim();
   const offset = byId('seekOffset').value, time = byId('seekTime').value;
-  read(offset !== '' ? { offset: Math.max(0, Math.trunc(Number(offset))) } : time ? { time_us: new Date(time).getTime() * 1000 } : {});
+  read(offset !== '' ? { offset: Math.max(0, Math.trunc(Number(offset))) } : time ? { time_us: new Date(time).getTime() * 1000 } : {}, offset !== '' || time !== '');
 }
 function choose(topic, partition) {
   const list = listed.topics.find((x) => x.name === topic)?.partitions ?? [];
@@ -247,7 +255,8 @@ function choose(topic, partition) {
   fill(byId('seekPartition'), ...list.map((p) => el('option', { value: p.partition, selected: p.partition === partition }, num(p.partition))));
   byId('seekKey').value = '';
   byId('recordsCard').hidden = false;
-  byId('older').disabled = byId('newer').disabled = true;
+  able('older', false);
+  able('newer', false);
   fill(byId('records'));
   fill(byId('record'));
   showTopics();
@@ -272,7 +281,7 @@ export function topicBrowser() {
   byId('seekKey').placeholder = t('keyHint');
   byId('newest').addEventListener('click', newest);
   byId('older').addEventListener('click', older);
-  byId('newer').addEventListener('click', () => read({ offset: view.next }));
+  byId('newer').addEventListener('click', newer);
   byId('closeRecords').setAttribute('aria-label', t('close'));
   byId('closeRecords').addEventListener('click', close);
   byId('records').addEventListener('keydown', moved);
