@@ -85,7 +85,7 @@ function opOf(record, value) {
   return Object.keys(value).every((name) => name.startsWith('ts_')) ? 'heartbeat' : 'other';
 }
 const kinds = { c: 'ok', u: 'warn', d: 'bad', t: 'bad', r: 'read' };
-const opWord = (op) => el('span', { class: 'op ' + (kinds[op] ?? ''), title: op === 'tombstone' ? t('opTitle_tombstone') : op.length === 1 ? op : null }, t('op_' + op));
+const opWord = (op) => el('span', { class: 'op ' + (kinds[op] ?? ''), title: op === 'tombstone' ? t('noValue') : op.length === 1 ? op : null }, t('op_' + op));
 const exact = (us) => clock(us) + (lang === 'vi' ? ',' : '.') + String(Math.floor(us / 1000) % 1000).padStart(3, '0');
 const date = (us) => new Date(us / 1000).toLocaleDateString(lang === 'vi' ? 'vi-VN' : 'en-GB', { day: '2-digit', month: '2-digit', year: 'numeric' });
 const today = (us) => new Date(us / 1000).toDateString() === new Date().toDateString();
@@ -145,7 +145,7 @@ function pretty(text) {
 }
 function details(record, op, decoded) {
   const { value, schema } = decoded;
-  if (op === 'tombstone') return [el('p', { class: 'sub' }, `${t('noValue')} ${t('opTitle_tombstone')}.`)];
+  if (op === 'tombstone') return [el('p', { class: 'sub' }, t('noValue'))];
   if (isObject(value) && ('before' in value || 'after' in value) && (isObject(value.before) || isObject(value.after))) return [...rowTable(value, schema, op), ...sourceOf(value)];
   if (isObject(value)) return [pairs(Object.entries(value).filter(([name]) => name !== 'source' && name !== 'transaction')), ...sourceOf(value)];
   return [el('pre', { tabindex: 0 }, plain(value).slice(0, 10 * BRIEF))];
