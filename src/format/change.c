@@ -114,7 +114,7 @@ static struct slice take_nullable(const unsigned char **at, size_t *left, bool *
 
 static bool known_op(struct slice op)
 {
-    return op.len == 1 && op.data[0] && strchr("cudrtSBEm", op.data[0]);
+    return op.len == 1 && op.data[0] && strchr("cudrtSBEXm", op.data[0]);
 }
 
 bool change_decode(struct slice *rest, struct change *out, struct error *err)
@@ -169,6 +169,11 @@ bool event_decode(struct slice *rest, struct change *out, struct error *err)
     if (bad) return error_set(err, ERROR_FATAL, "an event of %zu bytes is malformed", rest->len);
     *rest = (struct slice){(const char *)at, left};
     return true;
+}
+
+char *change_offset_app(const char *what, const char *topic, int32_t partition)
+{
+    return mem_format("millrace.kafka.%s/%s/%d", what, topic, (int)partition);
 }
 
 struct change_batch *change_batch_new(void)

@@ -16,6 +16,7 @@ enum change_op {
     CHANGE_SCHEMA = 'S',            /* after = the schema record, see format/schema.h */
     CHANGE_SNAPSHOT_BEGIN = 'B',    /* key = copy id; before the slot is made */
     CHANGE_SNAPSHOT_COMPLETE = 'E', /* key = copy id; lsn = the consistent point */
+    CHANGE_POISON = 'X',            /* a record that cannot be read: key = where, before = why, after = its text */
     CHANGE_MESSAGE = 'm',           /* pg_logical_emit_message, to Kafka only: key = prefix, after = content */
 };
 
@@ -90,7 +91,16 @@ struct change_offset {
     char *topic;
     int32_t partition;
     int64_t from, to;
+    uint64_t previous_lsn, event_lsn; /* highest streamed event so far: what is below is a repeat */
+    int64_t copied_lsn;               /* of the newest snapshot whose last row was seen; 0: none */
 };
+
+/* The app ids of a partition's positions in bronze; from mem_*. */
+char *change_offset_app(const char *what, const char *topic, int32_t partition);
+#define OFFSET_NEXT "next"
+#define OFFSET_PREVIOUS_LSN "previous_lsn"
+#define OFFSET_EVENT_LSN "event_lsn"
+#define OFFSET_COPIED_LSN "copied_lsn"
 
 struct change_batch *change_batch_new(void);
 void change_batch_free(void *batch);

@@ -155,10 +155,11 @@ static void take_type(struct cursor *c, struct pgoutput_message *m)
 
 static void take_logical_message(struct cursor *c, struct pgoutput_message *m)
 {
-    take_u8(c);
-    take_u64(c);
+    m->transactional = take_u8(c) & 1;
+    m->message_lsn = take_u64(c);
     m->name = take_text(c);
-    take(c, take_u32(c));
+    size_t len = take_u32(c);
+    m->content = (struct slice){(const char *)take(c, len), len};
 }
 
 bool pgoutput_decode(struct slice bytes, struct pgoutput_message *out, struct error *err)

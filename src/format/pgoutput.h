@@ -56,12 +56,12 @@ struct pgoutput_tuple {
  * Slices point into the decoded bytes. */
 struct pgoutput_message {
     char type;
-    uint64_t commit_lsn;             /* B C: of the commit record */
+    uint64_t commit_lsn;             /* B C: of the commit record; O: at the origin */
     uint64_t end_lsn;                /* C: after the transaction */
     int64_t commit_us;               /* B C: Unix microseconds */
     uint32_t xid;                    /* B */
     uint32_t oid;                    /* R I U D: the relation; Y: the type */
-    struct slice schema, name;       /* R Y: "" is pg_catalog; O: name */
+    struct slice schema, name;       /* R Y: "" is pg_catalog; O: name; M: prefix */
     char replica_identity;           /* R: d n f i */
     struct pgoutput_column *columns; /* R */
     size_t column_count, column_cap;
@@ -70,6 +70,9 @@ struct pgoutput_message {
     uint32_t *relations; /* T */
     size_t relation_count, relation_cap;
     bool cascade, restart_identity;
+    bool transactional;              /* M */
+    uint64_t message_lsn;            /* M */
+    struct slice content;            /* M; name is its prefix */
 };
 
 /* DATA when the bytes are cut short, too long, or of another protocol. */

@@ -514,6 +514,44 @@ static void refuses(void **state)
     debezium_decoder_free(d);
 }
 
+/* A record cut at any byte, in its value or its key, is DATA or, where what is left is whole, a record. */
+static void survives_cuts(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"off.public.types_t", "on.public.pk2", "str.public.nan_t",
+                                        "txmd.transaction", "off.message"};
+    for (size_t n = 0; n < sizeof names / sizeof *names; n++) {
+        struct lab_file file;
+        assert_true(lab_file_read(names[n], &file));
+        const struct lab_record *in = &file.records[0];
+        struct debezium_record record;
+        struct debezium_decoder *d = lab_decoder(&off, true);
+        size_t taken = 0;
+        for (size_t len = 0; len < in->value.len + in->key.len; len++) {
+            bool of_key = len >= in->value.len;
+            struct slice whole = of_key ? in->key : in->value;
+            struct error err = {0};
+            /* a buffer of its own, so that what is read behind it is seen */
+            size_t left = of_key ? len - in->value.len : len;
+            char *bytes = malloc(left ? left : 1);
+            assert_non_null(bytes);
+            memcpy(bytes, whole.data, left);
+            struct slice cut = {bytes, left};
+            if (debezium_decode(d, of_key ? cut : in->key, of_key ? in->value : cut, (struct slice){0}, &record, &err))
+                taken++;
+            else
+                assert_int_equal(err.kind, ERROR_DATA);
+            free(bytes);
+        }
+        if (taken && strcmp(names[n], "txmd.transaction") != 0 && strcmp(names[n], "off.message") != 0)
+            fail_msg("%s: %zu cuts were taken", names[n], taken);
+        struct error err = {0};
+        unit_ok(debezium_decode(d, in->key, in->value, (struct slice){0}, &record, &err)); /* and goes on */
+        debezium_decoder_free(d);
+        lab_file_free(&file);
+    }
+}
+
 /* Not a test: MILLRACE_BENCH=1 prints messages a second. */
 static void measures(void **state)
 {
@@ -559,6 +597,7 @@ int main(void)
         cmocka_unit_test(accepts_other_forms),
         cmocka_unit_test(judges_old_rows),
         cmocka_unit_test(refuses),
+        cmocka_unit_test(survives_cuts),
         cmocka_unit_test(measures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

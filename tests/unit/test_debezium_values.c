@@ -118,7 +118,13 @@ static const struct described described[] = {
     {&precise, "date", -1, false, "-719163", "\"0001-12-31 BC\""},
     {&precise, "date", -1, false, "-2440588", "\"4714-11-24 BC\""},
     {&precise, "date", -1, false, "-2147472692", "\"infinity\""},
+    {&precise, "date", -1, false, "2146033979", "\"infinity\""}, /* streamed, not copied */
+    {&precise, "date", -1, false, "-2147472691", "\"-infinity\""},
+    {&precise, "date", -1, false, "2145042905", "\"5874897-12-31\""},
+    {&precise, "date", -1, false, "2145042906", NULL},
     {&precise, "date", -1, false, "-2440589", NULL},
+    {&text_modes, "date", -1, false, "\"+5877611-06-21Z\"", "\"infinity\""},
+    {&text_modes, "date", -1, false, "\"-5877611-06-22Z\"", "\"-infinity\""},
     {&text_modes, "date", -1, false, "\"2017-09-15Z\"", "\"2017-09-15\""},
     {&text_modes, "date", -1, false, "\"-0043-03-15Z\"", "\"0044-03-15 BC\""},
     {&text_modes, "date", -1, false, "\"2017-13-15Z\"", NULL},

@@ -48,6 +48,7 @@ struct debezium_options {
     bool key_schemas, value_schemas; /* {key,value}.converter.schemas.enable */
     bool null_to_default;        /* value.converter.replace.null.with.default: JsonConverter's trap */
     bool decimal_numeric;        /* value.converter.decimal.format=NUMERIC: precise decimals as JSON numbers */
+    bool snapshot;               /* rows of a copy: the connector prints a few extreme dates otherwise there */
 };
 
 /* CONFIG names the option and the values that it may have. */
@@ -55,5 +56,8 @@ bool debezium_options_read(const struct config *c, struct debezium_options *out,
 
 /* <prefix>.<schema>.<table>; characters outside [A-Za-z0-9._-] become '_'. */
 void debezium_put_topic(const char *prefix, struct slice table, struct buf *out);
+
+/* Java's UUID.nameUUIDFromBytes as a JSON string: the placeholder in an array of uuids. */
+void debezium_put_name_uuid(struct slice name, struct buf *json);
 
 #endif

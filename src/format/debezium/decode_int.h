@@ -95,7 +95,7 @@ bool parse_i64(struct slice raw, int64_t *out);
 /* ---- decode_value.c */
 
 struct placeholder {
-    struct buf text, base64, base64_url, hex, numbers, hstore; /* texts with their quotes */
+    struct buf text, base64, base64_url, hex, numbers, hstore, hstore_text, uuid; /* texts with their quotes */
 };
 
 struct values {

@@ -16,11 +16,14 @@ enum {
     INFINITE_YEAR = 292278994, /* of INFINITE_TIMESTAMP as milliseconds */
     MINUS_INFINITE_YEAR = -292275055,
     MINUS_INFINITE_YEAR_ERA = 292269055, /* the same where the era is lost */
+    STREAMED_YEAR = 5877611,             /* of infinite dates that were not copied */
+    MINUS_STREAMED_YEAR = -5877611,
     DAYS_FIRST = -2440588,               /* 4714-11-24 BC, PostgreSQL's first */
+    DAYS_LAST = 2145042905,              /* of YEAR_LAST */
     YEAR_LAST = 5874897,
 };
 
-static const int32_t infinite_days[] = {-622191234, -2147472692, 2147483647};
+static const int32_t infinite_days[] = {-622191234, -2147472692, 2147483647, 2146033979};
 static const int32_t minus_infinite_days[] = {-625821272, -2147472691, INT32_MIN};
 
 /* ---- the calendar */
@@ -238,6 +241,7 @@ static bool put_iso_date(struct slice s, struct buf *out)
     if (named_infinity(s, &minus)) return put_infinite(minus, out);
     if (!take_day(&s, &iso) || !take_zone(&s, &iso) || s.len) return false;
     if (infinite_year(iso.year, &minus)) return put_infinite(minus, out);
+    if (iso.year == STREAMED_YEAR || iso.year == MINUS_STREAMED_YEAR) return put_infinite(iso.year < 0, out);
     int64_t days = days_of(iso.year, iso.month, iso.day);
     return in_range(days, iso.year) && put_days(days, out);
 }
@@ -265,11 +269,11 @@ bool put_date(struct slice raw, struct buf *scratch, struct buf *out)
     int64_t days;
     if (string_of(raw, scratch, &text)) return put_iso_date(text, out);
     if (!parse_i64(raw, &days)) return false;
-    for (size_t i = 0; i < sizeof infinite_days / sizeof *infinite_days; i++) {
+    for (size_t i = 0; i < sizeof infinite_days / sizeof *infinite_days; i++)
         if (days == infinite_days[i]) return put_infinite(false, out);
+    for (size_t i = 0; i < sizeof minus_infinite_days / sizeof *minus_infinite_days; i++)
         if (days == minus_infinite_days[i]) return put_infinite(true, out);
-    }
-    return days >= DAYS_FIRST && days <= INT32_MAX && put_days(days, out);
+    return days >= DAYS_FIRST && days <= DAYS_LAST && put_days(days, out);
 }
 
 bool put_time(struct slice raw, int64_t per_second, struct buf *scratch, struct buf *out)

@@ -3,7 +3,8 @@
  * From a Connect schema the semantic name decides, then the type. Debezium does not tell everything:
  * char(n), varchar, inet and ranges are text here, money is numeric, hstore as JSON is jsonb, timestamps in
  * milliseconds have three digits, bit(n) and bit varying(n) are one (bit(n), filled up with zeros), bytes
- * in hex or base64 mode are text. Without a schema the column's description decides, with the modes that
+ * in hex or base64 mode are text; decimals as text are numeric where column.propagate.source.type tells so, and
+ * bit varying is not filled up. Without a schema the column's description decides, with the modes that
  * the connector was set to.
  *
  * A null of a column with a default may have been printed as that default (JsonConverter's option
@@ -94,12 +95,9 @@ static int parameter(const json_t *node, const char *name, int otherwise)
     return *end || n < INT32_MIN + 1 || n > INT32_MAX ? otherwise : (int)n;
 }
 
-/* Connect's Decimal: money has no precision and is numeric. */
-static struct mapping decimal_of(const json_t *node, char *type, size_t size, struct converter *as)
+static struct mapping numeric(enum conv conv, int precision, int scale, char *type, size_t size)
 {
-    int scale = parameter(node, "scale", 0), precision = parameter(node, "connect.decimal.precision", 0);
-    as->scale = scale;
-    struct mapping m = {"", CONV_DECIMAL, type, 1700, 1231, -1};
+    struct mapping m = {"", conv, type, 1700, 1231, -1};
     snprintf(type, size, "numeric");
     if (precision < 1 || precision > 1000 || scale < -1000 || scale > 1000) return m;
     snprintf(type, size, "numeric(%d,%d)", precision, scale);
@@ -107,10 +105,35 @@ static struct mapping decimal_of(const json_t *node, char *type, size_t size, st
     return m;
 }
 
+/* Connect's Decimal: money has no precision and is numeric. */
+static struct mapping decimal_of(const json_t *node, char *type, size_t size, struct converter *as)
+{
+    as->scale = parameter(node, "scale", 0);
+    return numeric(CONV_DECIMAL, parameter(node, "connect.decimal.precision", 0), as->scale, type, size);
+}
+
+/* What column.propagate.source.type tells: "NUMERIC", "VARBIT"; "" without it. */
+static const char *source_type(const json_t *node)
+{
+    const char *text =
+        json_string_value(json_object_get(json_object_get(node, "parameters"), "__debezium.source.column.type"));
+    return text ? text : "";
+}
+
+/* A decimal that is sent as a text or a double is a number all the same when the source's type is told. */
+static bool numeric_by_source(const json_t *node, struct mapping *out, char *type, size_t size)
+{
+    if (strcmp(source_type(node), "NUMERIC") != 0) return false;
+    int precision = parameter(node, "__debezium.source.column.length", 0);
+    if (precision > 1000) precision = 0; /* numeric without a precision */
+    *out = numeric(CONV_NUMBER, precision, parameter(node, "__debezium.source.column.scale", 0), type, size);
+    return true;
+}
+
 static struct mapping bits_of(const json_t *node, char *type, size_t size, struct converter *as)
 {
     int length = parameter(node, "length", 0);
-    if (length < 1 || length == INT32_MAX)
+    if (length < 1 || length == INT32_MAX || strcmp(source_type(node), "VARBIT") == 0)
         return (struct mapping){"", CONV_BITS, "bit varying", 1562, 1563, -1};
     as->scale = length;
     snprintf(type, size, "bit(%d)", length);
@@ -135,6 +158,8 @@ void type_of_connect(const json_t *node, struct converter *as, struct schema_col
         m = decimal_of(node, text, sizeof text, as);
     else if (name && strcmp(name, DATA "Bits") == 0)
         m = bits_of(node, text, sizeof text, as);
+    else if (!name && numeric_by_source(node, &m, text, sizeof text))
+        as->scale = SCALE_ANY;
     else if (found || (found = mapping_of(by_type, sizeof by_type / sizeof *by_type, type)))
         m = *found;
     else

@@ -281,14 +281,16 @@ void values_open(struct values *v, const char *placeholder)
         buf_printf(&p->numbers, "%s%d", i ? "," : "", (signed char)bytes.data[i]);
     }
     buf_put_char(&p->hex, '"');
+    debezium_put_name_uuid(bytes, &p->uuid);
     buf_printf(&p->hstore, "{%.*s:%.*s}", (int)p->text.len, p->text.data, (int)p->text.len, p->text.data);
+    buf_put_json(&p->hstore_text, buf_slice(&p->hstore));
 }
 
 void values_close(struct values *v)
 {
     struct placeholder *p = &v->placeholder;
     struct buf *all[] = {&p->text,   &p->base64, &p->base64_url, &p->hex,   &p->numbers,
-                         &p->hstore, &v->text,   &v->bytes,      &v->digits};
+                         &p->hstore, &p->hstore_text, &p->uuid, &v->text, &v->bytes, &v->digits};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         buf_free(all[i]);
 }
@@ -301,8 +303,8 @@ static bool is(struct slice raw, const struct buf *b)
 static bool scalar_unavailable(const struct placeholder *p, const struct converter *as, struct slice raw)
 {
     switch (as->conv) {
-    case CONV_TEXT:
-    case CONV_ANY: return is(raw, &p->text);
+    case CONV_TEXT: /* an hstore too, when its schema tells JSON alone */
+    case CONV_ANY: return is(raw, &p->text) || is(raw, &p->hstore_text);
     case CONV_BYTES:
     case CONV_HEX:
         return is(raw, &p->text) || is(raw, &p->base64) || is(raw, &p->base64_url) || is(raw, &p->hex);
@@ -319,7 +321,7 @@ static bool scalar_unavailable(const struct placeholder *p, const struct convert
 }
 
 /* An array has the placeholder as its one element, or its bytes when its elements are numbers. An array of
- * uuids has the name-based one, here of the default placeholder alone. */
+ * uuids has the name-based one. */
 bool value_unavailable(const struct values *v, const struct converter *as, struct slice raw)
 {
     const struct placeholder *p = &v->placeholder;
@@ -331,7 +333,8 @@ bool value_unavailable(const struct values *v, const struct converter *as, struc
     struct slice inner = {raw.data + 1, raw.len - 2};
     if (inner.len == 0) return false;
     if (as->conv == CONV_INTEGER || as->conv == CONV_DATE) return is(inner, &p->numbers);
-    if (slice_equal(inner, SLICE("\"b68a35a7-17ad-35b3-af2a-ae46edb4545a\""))) return as->conv == CONV_TEXT;
+    /* by its schema an array of bytea that are sent as texts is one of texts */
+    if (is(inner, &p->uuid) || is(inner, &p->base64)) return as->conv == CONV_TEXT || scalar_unavailable(p, as, inner);
     return scalar_unavailable(p, as, inner);
 }
 

@@ -58,7 +58,7 @@ struct debezium_event {
     const char *schema;      /* debezium_value_schema, or NULL */
     const char *version;     /* source.version */
     const char *prefix, *database;
-    const char *snapshot;    /* "false", "first", "true", "last_in_data_collection", ... */
+    const char *snapshot;    /* "false", "first", "true", "last_in_data_collection", ...; NULL: null */
     struct slice table;      /* "public.orders" */
     char op;                 /* c u d r t m */
     struct slice before, after; /* data NULL: null */
@@ -85,10 +85,10 @@ void debezium_put_transaction(bool end, uint32_t xid, uint64_t lsn, int64_t ts_m
 void debezium_put_transaction_key(uint32_t xid, uint64_t lsn, bool schema, struct buf *key);
 void debezium_put_heartbeat(int64_t ts_ms, bool schema, struct buf *value);
 void debezium_put_heartbeat_key(const char *prefix, bool schema, struct buf *key);
-void debezium_put_message_key(struct slice message_prefix, const char *prefix, bool schema, struct buf *key);
+void debezium_put_message_key(struct slice message_prefix, bool schema, struct buf *key);
 /* {"schema":..,"payload":..} around a key; schema NULL: the payload alone. */
 void debezium_put_wrapped(const char *schema, struct slice payload, struct buf *out);
-/* Schema of the values of <prefix>.message; owned by nobody: constant per prefix, appended to out. */
-void debezium_put_message_schema(const char *prefix, struct buf *out);
+/* Schema of the values of <prefix>.message, appended to out: its content is bytes or, by the mode, a string. */
+void debezium_put_message_schema(enum debezium_binary binary, struct buf *out);
 
 #endif
