@@ -97,6 +97,8 @@ struct kafka_gap {
 };
 bool kafka_consume(struct kafka_consumer *c, size_t most, int64_t timeout_us, kafka_each *each, void *arg,
                    size_t *count, struct error *err) MUST_CHECK;
+/* Whether everything of a partition of ours below `end` has been given. */
+bool kafka_at_end(struct kafka_consumer *c, const char *topic, int32_t partition, int64_t end);
 /* The next gap that was met since the last call; false: none. */
 bool kafka_next_gap(struct kafka_consumer *c, struct kafka_gap *out);
 /* Pauses or resumes all partitions (backpressure). Go on calling kafka_consume, at least every five minutes: a group

@@ -22,7 +22,8 @@ static const struct {
     {ANY, "client.id", "millrace"},
     {ANY, "socket.keepalive.enable", "true"},
     {ANY, "reconnect.backoff.max.ms", "2000"},
-    {ANY, "topic.metadata.refresh.interval.ms", "30000"},
+    {KAFKA_PRODUCER, "topic.metadata.refresh.interval.ms", "30000"},
+    {READER, "topic.metadata.refresh.interval.ms", "5000"}, /* a table's first row makes its topic */
     {ANY, "statistics.interval.ms", "1000"}, /* they tell that a broker is up again */
     {ANY, "log.connection.close", "false"},
     {KAFKA_PRODUCER, "enable.idempotence", "true"},
@@ -45,7 +46,8 @@ static const struct {
     {READER, "queued.min.messages", "50000"},
     {READER, "queued.max.messages.kbytes", "32768"},
     {KAFKA_CONSUMER, "partition.assignment.strategy", "cooperative-sticky"},
-    {KAFKA_ADMIN, "enable.partition.eof", "true"},
+    {READER, "enable.partition.eof", "true"},
+    {KAFKA_ADMIN, "fetch.wait.max.ms", "20"}, /* a question ends at the partition's end, and soon */
 };
 
 /* What the user may not set to anything but `allowed` (NULL: not at all), and why. */

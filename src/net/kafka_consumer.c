@@ -22,6 +22,13 @@ bool kafka_next_gap(struct kafka_consumer *c, struct kafka_gap *out)
     return true;
 }
 
+/* Records of transactions stand behind the last message: their end is told by librdkafka alone. */
+bool kafka_at_end(struct kafka_consumer *c, const char *topic, int32_t partition, int64_t end)
+{
+    const struct kafka_part *part = kafka_part_of(c, topic, partition);
+    return part->ours && (part->next >= end || part->end >= end);
+}
+
 /* --- messages --- */
 
 static struct kafka_part *part_for(struct kafka_consumer *c, const rd_kafka_message_t *m)
@@ -39,7 +46,9 @@ static bool take_event(struct kafka_consumer *c, const rd_kafka_message_t *m, st
     const char *topic = m->rkt ? rd_kafka_topic_name(m->rkt) : "";
     const char *reason = rd_kafka_message_errstr(m);
     switch (m->err) {
-    case RD_KAFKA_RESP_ERR__PARTITION_EOF: return true;
+    case RD_KAFKA_RESP_ERR__PARTITION_EOF:
+        if (m->rkt) part_for(c, m)->end = m->offset;
+        return true;
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
     case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE: {
         struct kafka_part *part = m->rkt ? part_for(c, m) : NULL;

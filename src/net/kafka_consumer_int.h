@@ -10,6 +10,7 @@ struct kafka_part {
     int32_t partition;
     bool ours, stuck;
     int64_t next; /* may be RD_KAFKA_OFFSET_BEGINNING */
+    int64_t end;  /* where the newest end was met */
 };
 
 struct kafka_consumer {
