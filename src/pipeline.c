@@ -1,7 +1,9 @@
 /* Starts, watches and stops the stages.
  *
- *   capture --> changes --> bronze --> refine --> warehouse      (one thread each)
- *                                                     serve      (its own threads)
+ *   capture ----------------------------> changes --> bronze --> refine --> warehouse      (one thread each)
+ *       `--> events --> producer --> Kafka --> consumer --^                     serve      (its own threads)
+ *
+ * With `stream = kafka` the two halves may be two processes. One that only captures opens neither engine nor state.
  *
  * A stage that fails with RETRY is tried again with growing pauses, capture by closing and opening it
  * (its connection is gone), the others by stepping again (they keep what they had taken). DATA and CONFIG
@@ -19,6 +21,8 @@
 #include "stages/bronze/bronze.h"
 #include "stages/capture/capture.h"
 #include "stages/refine/refine.h"
+#include "stages/stream/consumer.h"
+#include "stages/stream/producer.h"
 #include "stages/warehouse/warehouse.h"
 
 #include <errno.h>
@@ -48,8 +52,19 @@ struct pipeline {
     int64_t drain_until_us, trimmed_us;
 };
 
-static const struct stage_ops *const all_ops[STAGE_COUNT] = {&capture_ops, &bronze_ops, &refine_ops, &warehouse_ops};
-static const char *const stage_names[] = {"capture", "bronze", "refine", "warehouse", "serve"};
+static const struct stage_ops *const all_ops[STAGE_COUNT] = {&capture_ops, &producer_ops, &consumer_ops,
+                                                         &bronze_ops,  &refine_ops,   &warehouse_ops};
+
+/* What a user may name. */
+static const struct {
+    const char *name;
+    unsigned bit;
+} stage_bits[] = {{"capture", PIPELINE_CAPTURE},
+                  {"bronze", PIPELINE_BRONZE},
+                  {"refine", PIPELINE_REFINE},
+                  {"warehouse", PIPELINE_WAREHOUSE},
+                  {"serve", PIPELINE_SERVE}};
+enum { NAMED = sizeof stage_bits / sizeof *stage_bits };
 
 bool pipeline_parse_stages(const char *text, unsigned *stages, struct error *err)
 {
@@ -58,10 +73,13 @@ bool pipeline_parse_stages(const char *text, unsigned *stages, struct error *err
         size_t n = strcspn(text, ",");
         char *name = mem_textn(text, n);
         unsigned bit = 0;
-        for (unsigned i = 0; i < sizeof stage_names / sizeof *stage_names; i++)
-            if (strcmp(name, stage_names[i]) == 0) bit = 1u << i;
+        const char *names[NAMED];
+        for (unsigned i = 0; i < NAMED; i++) {
+            names[i] = stage_bits[i].name;
+            if (strcmp(name, names[i]) == 0) bit = stage_bits[i].bit;
+        }
         if (!bit) {
-            const char *near = config_nearest(name, stage_names, sizeof stage_names / sizeof *stage_names);
+            const char *near = config_nearest(name, names, NAMED);
             error_set(err, ERROR_CONFIG, "there is no stage '%s'%s%s", name, near ? "; did you mean " : "",
                       near ? near : ": capture, bronze, refine, warehouse, serve");
         }
@@ -175,7 +193,8 @@ static bool wait_opened(struct pipeline *p, int index, struct error *err)
         if (!atomic_load(&status->restarts)) continue;
         pthread_mutex_lock(&status->lock);
         enum error_kind kind = status->last_error_kind;
-        bool passing = kind == ERROR_RETRY && index == STAGE_CAPTURE;
+        bool outside = index == STAGE_CAPTURE || index == STAGE_PRODUCER || index == STAGE_CONSUMER;
+        bool passing = kind == ERROR_RETRY && outside;
         if (!passing) error_set(err, kind, "%s", status->last_error);
         pthread_mutex_unlock(&status->lock);
         return passing;
@@ -211,8 +230,9 @@ static bool open_engine(const struct config *config, struct error *err)
 static bool open_base(struct pipeline *p, const struct config *config, struct error *err)
 {
     bool ok = home_open(&p->home, config->home, true, err) && wake_init(&p->failed_wake, err);
-    if (ok) ok = p->engine_open = open_engine(config, err);
-    if (ok) ok = p->flow_open = flow_init(&p->flow, config, err);
+    bool lake = p->stages & (PIPELINE_BRONZE | PIPELINE_REFINE | PIPELINE_WAREHOUSE | PIPELINE_SERVE);
+    if (ok && lake) ok = p->engine_open = open_engine(config, err);
+    if (ok) ok = p->flow_open = lake ? flow_init(&p->flow, config, err) : flow_init_source(&p->flow, config, err);
     return ok;
 }
 
@@ -245,18 +265,23 @@ static void trim(struct pipeline *p)
     int64_t now_us = clock_mono_us();
     if (p->trimmed_us && now_us - p->trimmed_us < TRIM_US) return;
     p->trimmed_us = now_us;
-    engine_trim();
+    if (p->engine_open) engine_trim();
     mem_trim();
 }
 
 static bool start_stages(struct pipeline *p, struct error *err)
 {
     take_epoch_marker(p);
-    static const int order[] = {STAGE_BRONZE, STAGE_REFINE, STAGE_WAREHOUSE, STAGE_CAPTURE};
+    static const int order[] = {STAGE_BRONZE, STAGE_CONSUMER, STAGE_REFINE, STAGE_WAREHOUSE, STAGE_PRODUCER, STAGE_CAPTURE};
+    bool kafka = p->flow.kafka;
+    if (kafka && p->stages & PIPELINE_CAPTURE) p->stages |= PIPELINE_PRODUCER;
+    if (kafka && p->stages & PIPELINE_BRONZE) p->stages |= PIPELINE_CONSUMER;
     for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
         int index = order[i];
         if (!(p->stages & (1u << index))) continue;
-        if (index == STAGE_CAPTURE && !resume_from_lake(&p->flow, p->new_epoch, err)) return false;
+        bool ready = index != STAGE_CAPTURE || (kafka ? resume_from_stream(&p->flow, p->new_epoch, err)
+                                                      : resume_from_lake(&p->flow, p->new_epoch, err));
+        if (!ready) return false;
         if (!start_runner(p, index, err)) return false;
         if (!wait_opened(p, index, err)) return false;
     }
@@ -267,7 +292,7 @@ bool pipeline_start(struct pipeline **out, const struct config *config, unsigned
 {
     block_signals();
     struct pipeline *p = mem_alloc(sizeof *p);
-    p->stages = stages;
+    p->stages = stages & (unsigned)~(PIPELINE_PRODUCER | PIPELINE_CONSUMER);
     pthread_mutex_init(&p->lock, NULL);
     bool ok = open_base(p, config, err) && start_stages(p, err);
     if (ok && stages & PIPELINE_SERVE)

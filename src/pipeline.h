@@ -7,6 +7,8 @@
 
 enum {
     PIPELINE_CAPTURE = 1 << STAGE_CAPTURE,
+    PIPELINE_PRODUCER = 1 << STAGE_PRODUCER, /* with capture, and */
+    PIPELINE_CONSUMER = 1 << STAGE_CONSUMER, /* with bronze, when the stream is Kafka */
     PIPELINE_BRONZE = 1 << STAGE_BRONZE,
     PIPELINE_REFINE = 1 << STAGE_REFINE,
     PIPELINE_WAREHOUSE = 1 << STAGE_WAREHOUSE,

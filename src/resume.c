@@ -1,13 +1,13 @@
-/* Bronze keeps a record for every copy of a table: 'B' before its slot is made, 'E' once all rows are
- * durable. From those follow the epoch, the source's identity, and which tables have a whole copy. */
+/* Where capture goes on: from the copy records in bronze, or from the position in Kafka. */
 #include "resume.h"
 
 #include "engine/engine.h"
 #include "format/row.h"
 #include "lake/delta.h"
+#include "net/kafka.h"
 #include "stages/capture/capture.h"
-
-#include <stdlib.h>
+#include "stages/copies.h"
+#include "stages/stream/position.h"
 
 enum { F_OP, F_TABLE, F_EPOCH, F_KEY, F_AFTER, F_COUNT };
 
@@ -24,13 +24,6 @@ static const struct columns *record_columns(void)
     return &columns;
 }
 
-struct reading {
-    struct capture_resume resume;
-    char *identity;
-    char **copied;
-    size_t cap;
-};
-
 static int32_t epoch_of(struct slice field)
 {
     uint32_t v = 0;
@@ -38,55 +31,7 @@ static int32_t epoch_of(struct slice field)
     return (int32_t)v;
 }
 
-static void forget_copies(struct reading *r)
-{
-    for (size_t i = 0; i < r->resume.copied_count; i++) mem_free(r->copied[i]);
-    r->resume.copied_count = 0;
-    r->resume.copy_complete = false;
-    mem_free(r->identity);
-    r->identity = NULL;
-}
-
-static void drop_copied(struct reading *r, struct slice table)
-{
-    for (size_t i = 0; i < r->resume.copied_count; i++) {
-        if (!slice_equal(slice_of(r->copied[i]), table)) continue;
-        mem_free(r->copied[i]);
-        r->copied[i] = r->copied[--r->resume.copied_count];
-        return;
-    }
-}
-
-/* Copy ids are numbers and count up. */
-static int64_t copy_number(struct slice key)
-{
-    char *text = mem_textn(key.data, key.len);
-    int64_t n = strtoll(text, NULL, 10);
-    mem_free(text);
-    return n;
-}
-
-/* A table is copied when its newest begin record has its complete record. */
-static void take_record(struct reading *r, const struct slice *f)
-{
-    int32_t epoch = epoch_of(f[F_EPOCH]);
-    if (epoch > r->resume.epoch) {
-        forget_copies(r);
-        r->resume.epoch = epoch;
-    }
-    int64_t n = copy_number(f[F_KEY]);
-    if (n >= r->resume.next_copy_id) r->resume.next_copy_id = n + 1;
-    drop_copied(r, f[F_TABLE]);
-    if (f[F_OP].data[0] == 'B') {
-        if (!r->identity) r->identity = mem_textn(f[F_AFTER].data, f[F_AFTER].len);
-        return;
-    }
-    r->resume.copy_complete = true; /* others of the epoch follow only a whole first copy */
-    MEM_GROW(r->copied, r->resume.copied_count, r->cap);
-    r->copied[r->resume.copied_count++] = mem_textn(f[F_TABLE].data, f[F_TABLE].len);
-}
-
-static bool read_records(struct engine_conn *conn, const struct delta_table *bronze, struct reading *r,
+static bool read_records(struct engine_conn *conn, const struct delta_table *bronze, struct copies *copies,
                          struct error *err)
 {
     struct buf sql = {0};
@@ -98,30 +43,57 @@ static bool read_records(struct engine_conn *conn, const struct delta_table *bro
     buf_free(&sql);
     if (!ok) return false;
     struct slice rest = rows.data, fields[F_COUNT];
-    while (row_next(record_columns(), &rest, fields, NULL)) take_record(r, fields);
+    while (row_next(record_columns(), &rest, fields, NULL))
+        copies_take(copies, fields[F_OP].data[0], fields[F_TABLE], epoch_of(fields[F_EPOCH]), fields[F_KEY],
+                    fields[F_AFTER]);
     engine_result_free(&rows);
     return rest.len == 0 || error_set(err, ERROR_FATAL, "bronze's copy records are malformed");
 }
 
+static void tell(struct flow *flow, const struct copies *copies, uint64_t lsn, uint64_t previous_lsn, bool new_epoch)
+{
+    struct capture_resume resume = {
+        .epoch = copies->epoch,
+        .durable_lsn = lsn,
+        .previous_lsn = previous_lsn,
+        .identity = copies->identity,
+        .copy_complete = copies->complete,
+        .new_epoch = new_epoch,
+        .next_copy_id = copies->next_copy_id,
+        .copied = (const char *const *)copies->tables,
+        .copied_count = copies->count,
+    };
+    atomic_store(&flow->epoch, copies->epoch);
+    atomic_store(&flow->copy_complete, copies->complete && !new_epoch);
+    capture_set_resume(&resume);
+}
+
 bool resume_from_lake(struct flow *flow, bool new_epoch, struct error *err)
 {
-    struct reading r = {.resume = {.durable_lsn = atomic_load(&flow->durable_lsn), .new_epoch = new_epoch}};
+    struct copies copies = {0};
     struct engine_conn *conn = NULL;
     struct delta_table *bronze = NULL;
     bool ok = true;
     if (delta_exists(flow->lake, BRONZE_TABLE))
         ok = engine_connect(&conn, NULL, err) && delta_open(&bronze, flow->lake, BRONZE_TABLE, err) &&
-             read_records(conn, bronze, &r, err);
+             read_records(conn, bronze, &copies, err);
     if (bronze) delta_close(bronze);
     if (conn) engine_disconnect(conn);
-    if (ok) {
-        r.resume.identity = r.identity;
-        r.resume.copied = (const char *const *)r.copied;
-        atomic_store(&flow->epoch, r.resume.epoch);
-        atomic_store(&flow->copy_complete, r.resume.copy_complete && !new_epoch);
-        capture_set_resume(&r.resume);
-    }
-    forget_copies(&r);
-    mem_free(r.copied);
+    if (ok) tell(flow, &copies, atomic_load(&flow->durable_lsn), 0, new_epoch);
+    copies_free(&copies);
     return ok || error_wrap(err, "reading the lake's copy records");
+}
+
+bool resume_from_stream(struct flow *flow, bool new_epoch, struct error *err)
+{
+    struct stream_position position;
+    struct kafka_admin *admin = NULL;
+    bool found, ok = kafka_admin_open(&admin, flow->config, err) &&
+                     stream_position_look(admin, flow->config, &found, &position, err);
+    kafka_admin_close(admin);
+    if (!ok) return error_wrap(err, "reading the stream's position");
+    atomic_store(&flow->durable_lsn, position.lsn);
+    tell(flow, &position.copies, position.lsn, position.previous_lsn, new_epoch);
+    stream_position_free(&position);
+    return true;
 }

@@ -69,7 +69,7 @@ const struct option config_options[] = {
     BOOL(stream_transactions, "true", "A source transaction is atomic for read_committed consumers of its topics"),
     TEXT(topic_prefix, "shop", "First part of the topics' names, as in Debezium"),
     TEXT(topics, "", "Comma list of topics that bronze reads, ^pattern allowed; empty: the data topics of topic_prefix"),
-    TEXT(group_id, "millrace", "Consumer group of the processes that read the topics into one lake"),
+    TEXT(group_id, "", "Consumer group to join; empty: none, all partitions are read, and nobody is waited for"),
     INT(topic_creation_default_partitions, "1", 1, 10000, "Partitions of a topic that capture makes"),
     INT(topic_creation_default_replication_factor, "-1", -1, 100, "Its replicas; -1: the broker's default"),
     TEXT(topic_creation_default_cleanup_policy, "delete", "delete, compact or both with a comma"),

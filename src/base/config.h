@@ -45,7 +45,7 @@ struct config {
     bool stream_transactions;  /* one source transaction, or several, is one of Kafka */
     char *topic_prefix;
     char *topics;              /* that bronze reads; empty: all data topics of topic_prefix */
-    char *group_id;
+    char *group_id;            /* empty: no group */
     int64_t topic_creation_default_partitions, topic_creation_default_replication_factor;
     char *topic_creation_default_cleanup_policy;
     int64_t topic_creation_default_retention_ms;

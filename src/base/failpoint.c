@@ -24,6 +24,8 @@ const char *const failpoint_names[] = {
     "warehouse.rows",         /* rows inserted, position not */
     "warehouse.exchange",     /* copy loaded, not yet exchanged */
     "snapshot.begin",         /* begin record durable, slot not yet made */
+    "producer.sent",          /* records sent, Kafka's transaction not yet committed */
+    "producer.committed",     /* committed, capture not yet told */
     "snapshot.copied",        /* all rows copied, complete not yet committed */
     NULL,
 };

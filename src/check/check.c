@@ -138,6 +138,8 @@ static bool run_layers(struct check_run *run, struct error *err)
 bool check_run(struct flow *flow, const struct check_options *options, check_each *each, void *arg, bool *equal,
                struct error *err)
 {
+    if (flow->kafka && !atomic_load(&flow->copy_complete))
+        return error_set(err, ERROR_RETRY, "check: the first copy is still on its way");
     struct check_run run = {.flow = flow, .options = options, .each = each, .arg = arg, .equal = true};
     if (!point_take(flow, &run.point, err)) return false;
     bool ok = engine_connect(&run.conn, NULL, err) &&

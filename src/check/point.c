@@ -5,6 +5,9 @@
  *                    cut_version = V  -------> ends a range at V, snapshot
  *   reader imports the snapshot, slot goes
  *
+ * Through Kafka no LSN is known below: the cut is where the consumer has read all that the topics held a while after
+ * L, which is L's state when the source is quiet.
+ *
  * The hold lasts as long as the slot takes to be made (PostgreSQL waits for transactions that run), at
  * most HOLD_US; then the check gives up and says who is in the way. */
 #include "check/point.h"
@@ -76,11 +79,11 @@ static bool import_snapshot(struct point *p, const char *snapshot, struct error 
 }
 
 /* The hold ends in any case; with the point when there is one. */
-static void release(struct flow *flow, uint64_t lsn)
+static void release(struct flow *flow, uint64_t cut_lsn, uint64_t lsn)
 {
     pthread_mutex_lock(&flow->check_lock);
     flow->check.hold = false;
-    flow->check.cut_lsn = lsn;
+    flow->check.cut_lsn = cut_lsn;
     pthread_mutex_unlock(&flow->check_lock);
     atomic_store(&flow->wanted_lsn, lsn);
     wake_signal(&flow->capture_wake);
@@ -95,7 +98,8 @@ static bool freeze_source(struct point *p, struct error *err)
     if (!pg_connect(&p->reader, flow->config->source, PG_PLAIN, &flow->stopping, err) || !hold(flow, err)) return false;
     bool ok = capture_snapshot_open(&snapshot, flow->config, HOLD_US, &flow->stopping, err);
     p->lsn = ok ? snapshot.lsn : 0;
-    release(flow, p->lsn);
+    /* through Kafka bronze has no LSN: the consumer says when everything up to it has come */
+    release(flow, ok && flow->kafka ? UINT64_MAX : p->lsn, p->lsn);
     ok = ok && import_snapshot(p, snapshot.name, err);
     capture_snapshot_close(&snapshot);
     if (!ok) clear_request(flow);

@@ -51,7 +51,7 @@ static void condition_init(pthread_cond_t *cond)
 
 static bool wakes_init(struct flow *f, struct error *err)
 {
-    return wake_init(&f->bronze_wake, err) && wake_init(&f->refine_wake, err) &&
+    return wake_init(&f->bronze_wake, err) && wake_init(&f->producer_wake, err) && wake_init(&f->refine_wake, err) &&
            wake_init(&f->warehouse_wake, err) && wake_init(&f->capture_wake, err);
 }
 
@@ -69,12 +69,14 @@ static bool open_state(struct flow *f, struct error *err)
     return ok;
 }
 
-bool flow_init(struct flow *f, const struct config *config, struct error *err)
+static void init(struct flow *f, const struct config *config)
 {
     *f = (struct flow){.config = config};
     f->lake = mem_format("%s/lake", config->home);
     f->bronze_version = -1;
+    f->kafka = strcmp(config->stream, "kafka") == 0;
     queue_init(&f->changes, (size_t)config->queue_bytes);
+    queue_init(&f->events, (size_t)config->queue_bytes);
     recent_init(&f->recent, RECENT_BYTES);
     queue_init(&f->resync_requests, 1 << 20);
     queue_init(&f->replay_requests, 1 << 20);
@@ -83,7 +85,20 @@ bool flow_init(struct flow *f, const struct config *config, struct error *err)
     condition_init(&f->check_changed);
     f->check.cut_version = -1;
     for (int i = 0; i < STAGE_COUNT; i++) pthread_mutex_init(&f->status[i].lock, NULL);
+}
+
+bool flow_init(struct flow *f, const struct config *config, struct error *err)
+{
+    init(f, config);
     bool ok = file_make_dirs(f->lake, err) && wakes_init(f, err) && open_state(f, err);
+    if (!ok) flow_free(f);
+    return ok;
+}
+
+bool flow_init_source(struct flow *f, const struct config *config, struct error *err)
+{
+    init(f, config);
+    bool ok = wakes_init(f, err);
     if (!ok) flow_free(f);
     return ok;
 }
@@ -94,10 +109,12 @@ void flow_free(struct flow *f)
     if (f->state && f->check.snapshot) state_snapshot_free(f->state, f->check.snapshot);
     if (f->state) state_close(f->state);
     queue_free(&f->changes, change_batch_free);
+    queue_free(&f->events, change_batch_free);
     recent_free(&f->recent);
     queue_free(&f->resync_requests, mem_free);
     queue_free(&f->replay_requests, mem_free);
     wake_free(&f->bronze_wake);
+    wake_free(&f->producer_wake);
     wake_free(&f->refine_wake);
     wake_free(&f->warehouse_wake);
     wake_free(&f->capture_wake);

@@ -42,11 +42,13 @@ void stage_state(struct stage_status *s, const char *fmt, ...) PRINTF_LIKE(2, 3)
 void stage_failed(struct stage_status *s, const struct error *err);
 void stage_recovered(struct stage_status *s);
 
-enum { STAGE_CAPTURE, STAGE_BRONZE, STAGE_REFINE, STAGE_WAREHOUSE, STAGE_COUNT };
+enum { STAGE_CAPTURE, STAGE_PRODUCER, STAGE_CONSUMER, STAGE_BRONZE, STAGE_REFINE, STAGE_WAREHOUSE, STAGE_COUNT };
 
 /* The Delta table of all changes, and the app id of its position (an LSN). */
 #define BRONZE_TABLE "bronze/changes"
 #define BRONZE_APP_ID "millrace.bronze"
+/* Its position when the rows come through Kafka is the number of the newest arrival; this one tells that. */
+#define BRONZE_STREAM_APP_ID "millrace.kafka"
 /* The tag of its files that tells how many bytes their rows have outside of Parquet. */
 #define BRONZE_BYTES_TAG "millrace.rowBytes"
 /* The Delta table with one row for each range that refine has brought to gold. */
@@ -81,18 +83,21 @@ struct flow {
     _Atomic bool stopping;
     struct stage_status status[STAGE_COUNT];
 
-    struct queue changes;           /* struct change_batch *, capture -> bronze */
+    bool kafka;                     /* config's stream: changes go through Kafka */
+    struct queue changes;           /* struct change_batch *, capture or consumer -> bronze */
+    struct queue events;            /* the same, capture -> producer */
     struct recent recent;           /* rows of bronze's newest files -> refine */
-    struct wake bronze_wake;        /* capture: something is queued */
+    struct wake bronze_wake;        /* something is in `changes` */
+    struct wake producer_wake;      /* something is in `events` */
     struct wake refine_wake;        /* bronze: committed */
     struct wake warehouse_wake;     /* refine: a batch is complete */
-    struct wake capture_wake;       /* bronze: durable_lsn moved */
+    struct wake capture_wake;       /* durable_lsn moved */
 
     _Atomic uint64_t wanted_lsn;    /* check waits for this: capture asks the server for its position and
                                      * sends a heartbeat as soon as that is reached; 0: nobody waits */
     _Atomic uint64_t server_lsn;    /* PostgreSQL's write position as last heard */
-    _Atomic uint64_t received_lsn;  /* end of the last transaction that capture handed on */
-    _Atomic uint64_t durable_lsn;   /* bronze holds everything below; capture may confirm it */
+    _Atomic uint64_t received_lsn;  /* end of the last transaction handed to bronze; through Kafka the arrival */
+    _Atomic uint64_t durable_lsn;   /* bronze, or Kafka, holds everything below; capture may confirm it */
     _Atomic int64_t bronze_version; /* newest committed */
     _Atomic int refine_state;       /* enum refine_state: when bronze's next commit is wanted */
     _Atomic bool bronze_waiting;    /* bronze has gathered rows that it has not committed */
@@ -121,7 +126,19 @@ struct flow {
     struct queue replay_requests;   /* char *, "<table>\x1f<key>" or "<table>" for all */
 };
 
+/* Where capture's batches go. */
+static inline struct queue *flow_out(struct flow *f)
+{
+    return f->kafka ? &f->events : &f->changes;
+}
+static inline struct wake *flow_out_wake(struct flow *f)
+{
+    return f->kafka ? &f->producer_wake : &f->bronze_wake;
+}
+
 bool flow_init(struct flow *f, const struct config *config, struct error *err) MUST_CHECK;
+/* For a process without a lake: no state store. */
+bool flow_init_source(struct flow *f, const struct config *config, struct error *err) MUST_CHECK;
 void flow_free(struct flow *f);
 /* How old the newest number in the warehouse is when changes wait on the way; 0 when all is shown. */
 int64_t flow_lag_us(const struct flow *f);

@@ -54,11 +54,22 @@ struct bronze {
     int64_t commit_us;
     bool open_transaction;    /* the last batch was partial */
     bool position_only;       /* a heartbeat moved end_lsn */
+    struct change_offset *offsets; /* from Kafka: what the gathered rows come from */
+    size_t offset_count, offset_cap;
     struct change_batch *next; /* taken from the queue, not yet gathered */
     int64_t last_flush_us, last_upkeep_us;
 };
 
 static void bronze_close(void *self);
+
+/* Positions of the two streams do not compare: a lake is filled by one of them. */
+static bool check_stream(const struct bronze *b, struct error *err)
+{
+    int64_t mark = delta_txn(b->table, BRONZE_STREAM_APP_ID);
+    if (b->end_lsn == 0 || (mark > 0) == b->flow->kafka) return true;
+    return error_set(err, ERROR_CONFIG, "this lake was filled with stream = %s; use another `home` for stream = %s",
+                     mark > 0 ? "kafka" : "memory", b->flow->config->stream);
+}
 
 static bool bronze_open(struct flow *flow, void **self, struct error *err)
 {
@@ -80,7 +91,11 @@ static bool bronze_open(struct flow *flow, void **self, struct error *err)
     }
     int64_t lsn = delta_txn(b->table, BRONZE_APP_ID);
     b->end_lsn = lsn < 0 ? 0 : (uint64_t)lsn;
-    atomic_store(&flow->durable_lsn, b->end_lsn);
+    if (!check_stream(b, err)) {
+        bronze_close(b);
+        return error_wrap(err, "bronze");
+    }
+    if (!flow->kafka) atomic_store(&flow->durable_lsn, b->end_lsn);
     atomic_store(&flow->bronze_version, delta_version(b->table));
     stage_state(b->status, "ready");
     *self = b;
@@ -96,6 +111,12 @@ static void forget_files(struct bronze *b)
     b->file_count = 0;
 }
 
+static void forget_offsets(struct bronze *b)
+{
+    for (size_t i = 0; i < b->offset_count; i++) mem_free(b->offsets[i].topic);
+    b->offset_count = 0;
+}
+
 static void bronze_close(void *self)
 {
     struct bronze *b = self;
@@ -107,6 +128,8 @@ static void bronze_close(void *self)
     mem_free(b->tables);
     mem_free(b->files);
     mem_free(b->kept);
+    forget_offsets(b);
+    mem_free(b->offsets);
     change_batch_free(b->next);
     if (b->table) delta_close(b->table);
     if (b->conn) engine_disconnect(b->conn);
@@ -123,6 +146,24 @@ static struct gathered *gathered_for(struct bronze *b, const char *table)
     return g;
 }
 
+/* Batches of a partition follow each other. */
+static void gather_offset(struct bronze *b, const struct change_offset *from)
+{
+    struct change_offset *o = NULL;
+    for (size_t i = 0; i < b->offset_count && !o; i++)
+        if (b->offsets[i].partition == from->partition && strcmp(b->offsets[i].topic, from->topic) == 0)
+            o = &b->offsets[i];
+    if (!o) {
+        MEM_GROW(b->offsets, b->offset_count, b->offset_cap);
+        o = &b->offsets[b->offset_count++];
+        *o = (struct change_offset){.topic = mem_text(from->topic), .partition = from->partition, .from = from->from};
+    }
+    o->to = from->to;
+    o->previous_lsn = from->previous_lsn;
+    o->event_lsn = from->event_lsn;
+    o->copied_lsn = from->copied_lsn;
+}
+
 /* A part without its beginning, or a beginning inside another's parts, is a mistake of capture: what is
  * gathered cannot be told apart any more, so nothing of it is committed and the next start takes it anew. */
 static bool gather(struct bronze *b, struct change_batch *batch, struct error *err)
@@ -134,6 +175,7 @@ static bool gather(struct bronze *b, struct change_batch *batch, struct error *e
         buf_put_slice(&g->rows, buf_slice(&batch->tables[i].rows));
         g->count += batch->tables[i].count;
     }
+    for (size_t i = 0; i < batch->offset_count; i++) gather_offset(b, &batch->offsets[i]);
     b->size_bytes += batch->size_bytes;
     b->rows += batch->count;
     if (b->rows) atomic_store(&b->flow->bronze_waiting, true);
@@ -185,11 +227,32 @@ static bool write_files(struct bronze *b, struct error *err)
     return true;
 }
 
+static void put_txn(struct delta_commit *c, const char *what, const struct change_offset *o, int64_t value)
+{
+    char *app = change_offset_app(what, o->topic, o->partition);
+    delta_commit_txn(c, app, value);
+    mem_free(app);
+}
+
+/* Where the partitions stand, and what tells a repeat, with the rows that brought them there. */
+static void put_offsets(const struct bronze *b, struct delta_commit *c)
+{
+    if (b->flow->kafka) delta_commit_txn(c, BRONZE_STREAM_APP_ID, 1);
+    for (size_t i = 0; i < b->offset_count; i++) {
+        const struct change_offset *o = &b->offsets[i];
+        put_txn(c, OFFSET_NEXT, o, o->to);
+        put_txn(c, OFFSET_PREVIOUS_LSN, o, (int64_t)o->previous_lsn);
+        put_txn(c, OFFSET_EVENT_LSN, o, (int64_t)o->event_lsn);
+        if (o->copied_lsn > 0) put_txn(c, OFFSET_COPIED_LSN, o, o->copied_lsn);
+    }
+}
+
 static bool commit(struct bronze *b, struct error *err)
 {
     struct delta_commit *c = delta_commit_begin(b->table, "STREAMING UPDATE");
     for (size_t i = 0; i < b->file_count; i++) delta_commit_add(c, &b->files[i], true);
     delta_commit_txn(c, BRONZE_APP_ID, (int64_t)b->end_lsn);
+    put_offsets(b, c);
     char about[160];
     snprintf(about, sizeof about, "{\"end_lsn\":%llu,\"commit_us\":%lld,\"rows\":%zu,\"transactions\":%zu}",
              (unsigned long long)b->end_lsn, (long long)b->commit_us, b->rows, b->transactions);
@@ -199,8 +262,9 @@ static bool commit(struct bronze *b, struct error *err)
     failpoint("bronze.committed");
     for (size_t i = 0; i < b->file_count; i++)
         if (b->kept[i].len) recent_put(&b->flow->recent, version, b->files[i].path, &b->kept[i]);
-    atomic_store(&b->flow->durable_lsn, b->end_lsn);
+    if (!b->flow->kafka) atomic_store(&b->flow->durable_lsn, b->end_lsn);
     atomic_store(&b->flow->bronze_version, version);
+    forget_offsets(b);
     atomic_store(&b->flow->bronze_waiting, false);
     int hungry = REFINE_HUNGRY; /* no longer */
     atomic_compare_exchange_strong(&b->flow->refine_state, &hungry, REFINE_BUSY);
@@ -271,6 +335,7 @@ static struct cut read_cut(struct bronze *b)
 static bool passes_cut(const struct change_batch *batch, struct cut cut)
 {
     if (!cut.lsn) return false;
+    if (cut.lsn == UINT64_MAX) return batch->cut_lsn != 0;
     return batch->heartbeat ? batch->end_lsn >= cut.lsn : batch->first_lsn >= cut.lsn;
 }
 

@@ -27,6 +27,7 @@ void capture_memory_free(struct capture_memory *m)
     map_free(&m->copied, NULL);
     map_free(&m->wanted, NULL);
     map_free(&m->shapes, mem_free);
+    map_free(&m->conditions, mem_free);
     *m = (struct capture_memory){0};
 }
 
@@ -34,8 +35,8 @@ void outbox_init(struct outbox *o, struct flow *flow)
 {
     *o = (struct outbox){
         .flow = flow,
-        .ready = change_batch_new(),
-        .open = change_batch_new(),
+        .ready = capture_batch_new(),
+        .open = capture_batch_new(),
         .torn = capture_memory.partial_lsn != 0,
     };
 }
@@ -63,7 +64,7 @@ void outbox_flush(struct outbox *o)
 {
     if (o->ready->count == 0) return;
     put(o, o->ready, 0);
-    o->ready = change_batch_new();
+    o->ready = capture_batch_new();
 }
 
 void outbox_put(struct outbox *o, struct change_batch *batch)
@@ -78,7 +79,7 @@ static void put_part(struct outbox *o, bool last)
     o->open->continues = o->open_partial;
     o->open->partial = !last;
     put(o, o->open, o->changes);
-    o->open = change_batch_new();
+    o->open = capture_batch_new();
     o->open_partial = !last;
 }
 
@@ -163,7 +164,8 @@ static void remember(struct flow *flow, const struct outgoing *sent, const struc
     }
     m->partial_lsn = m->partial_count = 0;
     m->handed_lsn = facts->end_lsn;
-    atomic_store(&flow->received_lsn, facts->end_lsn);
+    if (facts->transactions) m->previous_lsn = facts->end_lsn;
+    if (!flow->kafka) atomic_store(&flow->received_lsn, facts->end_lsn);
 }
 
 bool outbox_push(struct outbox *o, int64_t timeout_us)
@@ -171,10 +173,10 @@ bool outbox_push(struct outbox *o, int64_t timeout_us)
     for (; outbox_waiting(o); o->head++) {
         const struct outgoing *next = &o->items[o->head];
         struct change_batch facts = *next->batch; /* after the push it is the consumer's */
-        if (!queue_push(&o->flow->changes, next->batch, facts.size_bytes + BATCH_OVERHEAD, timeout_us))
+        if (!queue_push(flow_out(o->flow), next->batch, facts.size_bytes + BATCH_OVERHEAD, timeout_us))
             return false;
         remember(o->flow, next, &facts);
-        wake_signal(&o->flow->bronze_wake);
+        wake_signal(flow_out_wake(o->flow));
     }
     return true;
 }

@@ -21,6 +21,7 @@ void capture_set_resume(const struct capture_resume *r)
         .new_epoch = r->new_epoch,
         .next_copy_id = r->next_copy_id < 1 ? 1 : r->next_copy_id,
         .handed_lsn = r->copy_complete && !anew ? r->durable_lsn : 0,
+        .previous_lsn = anew ? 0 : r->previous_lsn,
         .identity = anew ? NULL : mem_text(r->identity),
     };
     for (size_t i = 0; i < r->copied_count && !anew; i++)
@@ -45,6 +46,8 @@ static void capture_close(void *self)
     buf_free(&c->before);
     buf_free(&c->after);
     buf_free(&c->unchanged);
+    buf_free(&c->origin);
+    map_free(&c->window, mem_free);
     mem_free(c);
 }
 
@@ -72,6 +75,7 @@ static bool capture_open(struct flow *flow, void **self, struct error *err)
     if (!capture_memory.set)
         return error_set(err, ERROR_FATAL,
                          "capture: nobody has told what the lake holds (capture_set_resume)");
+    if (!events_configure(flow, err)) return error_wrap(err, "capture");
     struct capture *c = mem_alloc(sizeof *c);
     c->flow = flow;
     c->config = flow->config;

@@ -16,6 +16,7 @@
 #ifndef MILLRACE_STAGES_CAPTURE_H
 #define MILLRACE_STAGES_CAPTURE_H
 
+#include "format/debezium/decode.h"
 #include "format/schema.h"
 #include "net/pg.h"
 #include "stages/stage.h"
@@ -26,7 +27,8 @@ extern const struct stage_ops capture_ops;
  * remembers by itself, over all closings and openings in this process. */
 struct capture_resume {
     int32_t epoch;             /* the newest in bronze; 0: bronze is empty */
-    uint64_t durable_lsn;      /* bronze's position */
+    uint64_t durable_lsn;      /* bronze's position, or the stream's */
+    uint64_t previous_lsn;     /* end of the last transaction with changes; 0: not known */
     const char *identity;      /* `after` of the newest epoch's first begin record ('B'); NULL: none */
     bool copy_complete;        /* that copy has its complete records ('E') */
     bool new_epoch;            /* the user accepts another server, timeline or slot: copy all again */
@@ -46,6 +48,10 @@ struct capture_table;
 bool capture_table_read(struct capture_table **out, struct pg *pg, const struct config *config,
                         const char *table, struct error *err) MUST_CHECK;
 void capture_table_free(void *table);
+/* From now on the table's rows are encoded as Debezium's payloads; its columns are described to the decoder, which
+ * may be NULL. options must outlive the table. */
+bool capture_table_events(struct capture_table *t, struct pg *pg, const struct debezium_options *options,
+                          struct debezium_decoder *decoder, struct error *err) MUST_CHECK;
 const struct schema *capture_table_schema(const struct capture_table *t);
 /* COPY (SELECT ..) TO STDOUT with the publication's columns and row filter; condition may be NULL. */
 void capture_table_put_copy(const struct capture_table *t, const char *condition, struct buf *sql);

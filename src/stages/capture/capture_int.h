@@ -3,10 +3,33 @@
 #define MILLRACE_STAGES_CAPTURE_INT_H
 
 #include "base/map.h"
+#include "format/debezium/encode.h"
 #include "format/change.h"
 #include "format/pgoutput.h"
 #include "format/pgvalue.h"
 #include "stages/capture/capture.h"
+
+struct capture;
+
+/* ---- events.c, window.c, signal.c: what goes to Kafka ---- */
+
+/* Once, before anything is encoded: whether rows become Debezium's events, and their options. */
+bool events_configure(const struct flow *flow, struct error *err) MUST_CHECK;
+/* NULL: bronze is fed directly. */
+const struct debezium_options *events_options(void);
+struct change_batch *capture_batch_new(void);
+/* Reads what Debezium's encoding needs to know of the columns, when rows become events. */
+bool events_prepare(struct pg *pg, struct capture_table *t, bool copy, struct error *err) MUST_CHECK;
+/* A copy beside the stream that goes to Kafka: a row that the stream has changed since the snapshot must not come
+ * after that change. So the stream's keys are noted while the copy runs, and its rows of such keys left out. */
+void window_open(struct capture *c);
+void window_note(struct capture *c, const char *table, struct slice key, struct slice old_key); /* no key: the table */
+void window_filter(struct capture *c, struct change_batch *batch, uint64_t snapshot_lsn);
+void window_close(struct capture *c);
+/* A row of the signal table asks for a copy, or for its end. after: Debezium's payload. */
+void signal_take(struct capture *c, struct slice after);
+/* The schema record of a table: schema_encode's, or Connect's schemas. Its texts live in json or the table. */
+void table_put_schema(const struct capture_table *t, struct buf *json, struct change *record);
 
 /* ---- encode.c: rows to JSON ---- */
 
@@ -26,6 +49,8 @@ struct capture_table {
     size_t *key;         /* kept columns of the key, in key order */
     size_t key_count;
     const struct config *config;
+    struct debezium_table *debezium; /* NULL: bronze's own images */
+    bool *known;                     /* with it: the columns' identity marks */
     uint32_t oid;
     char kind;    /* relkind: 'r' or 'p' */
     char *filter; /* the publication's row filter or NULL */
@@ -40,6 +65,8 @@ bool table_prepare(struct capture_table *t, struct error *err) MUST_CHECK;
 void table_put_image(const struct capture_table *t, const struct pgoutput_value *values, struct buf *json,
                      struct buf *unchanged);
 void table_put_key(const struct capture_table *t, const struct pgoutput_value *values, struct buf *json);
+/* A row of which only the replica identity's columns are known. */
+void table_put_old_image(const struct capture_table *t, const struct pgoutput_value *values, struct buf *json);
 /* True when `table` ("schema.table" or "schema.table.column") is in the comma list. */
 bool list_holds(const char *list, const char *item);
 /* The next item of a comma list without blanks around it, mem_*; NULL at the end. */
@@ -78,8 +105,9 @@ bool catalog_publication_exists(struct pg *pg, const struct config *config, bool
 /* Makes the publication when it is not there, checks its tables, lists them. */
 bool catalog_ensure_publication(struct pg *pg, const struct config *config, struct published_list *out,
                                 struct error *err) MUST_CHECK;
-/* Schema and encoder of a published table (as the connection's transaction sees them). */
-bool catalog_table(struct pg *pg, const struct config *config, const struct published *p,
+/* Schema and encoder of a published table (as the connection's transaction sees them); generated: also of columns
+ * that the stream does not have. */
+bool catalog_table(struct pg *pg, const struct config *config, const struct published *p, bool generated,
                    struct capture_table **out, struct error *err) MUST_CHECK;
 /* The same from a relation message, completed by the catalogue. */
 bool catalog_relation(struct pg *pg, const struct config *config, const struct pgoutput_message *relation,
@@ -120,6 +148,7 @@ struct copy_plan {
     bool temporary; /* the slot; else it stays and the stream starts from it */
     bool drop_leftover;
     char **tables; /* owned by the copy from copy_start on */
+    const struct map *conditions; /* table -> SQL text that its rows must meet; may be NULL */
     size_t table_count;
 };
 
@@ -153,12 +182,14 @@ struct capture_memory {
     bool copy_complete, begun, new_epoch;
     int64_t next_copy_id;
     uint64_t handed_lsn;    /* end of the last transaction in the queue */
+    uint64_t previous_lsn;  /* end of the last transaction with changes there; 0: none yet */
     uint64_t partial_lsn;   /* commit LSN of a transaction of which a part is in the queue; 0: none */
     uint64_t partial_count; /* its changes there */
     char *identity;
     struct map copied; /* tables whose newest copy is complete -> the map; NULL: not any more */
     struct map wanted; /* tables to be copied beside the stream -> the map; resync.c */
     struct map shapes; /* table -> "filenode shape" as last seen */
+    struct map conditions; /* table -> SQL text: only such rows are copied, once; signal.c */
 };
 
 extern struct capture_memory capture_memory;
@@ -221,6 +252,9 @@ struct capture {
     int64_t copy_id;
     uint64_t begin_lsn; /* of the copy's begin records */
     bool ending;        /* the copy's complete records wait for the queue */
+    bool stopping_copy; /* a signal says so */
+    struct map window;  /* "table\0key" -> commit LSN of its newest change since the copy began */
+    bool window_open;
     int64_t next_look_us, next_copy_us;
 
     /* stream */
@@ -228,6 +262,10 @@ struct capture {
     struct pgoutput_message message;
     bool in_transaction;
     uint64_t commit_lsn, ordinal, skip;
+    uint64_t event_lsn;    /* of the WAL record that is being decoded */
+    uint64_t previous_lsn; /* end of the commit before */
+    struct buf origin;     /* name of the transaction's replication origin; empty: none */
+    uint64_t origin_lsn;
     uint32_t xid;
     int64_t commit_us, capture_us;
     uint64_t received_lsn; /* the server has sent everything below */

@@ -422,31 +422,32 @@ bool catalog_relation(struct pg *pg, const struct config *config, const struct p
 }
 
 /* The columns that the stream sends: those of the publication's column list, without generated ones
- * unless PostgreSQL 18 publishes them. */
-static bool read_columns(struct pg *pg, const struct published *p, struct pg_rows *rows, struct error *err)
+ * unless PostgreSQL 18 publishes them. With `generated` all of them, as Debezium's copies have it. */
+static bool read_columns(struct pg *pg, const struct published *p, bool generated, struct pg_rows *rows,
+                         struct error *err)
 {
     char oid[16];
     snprintf(oid, sizeof oid, "%" PRIu32, p->oid);
-    const char *const params[] = {oid, p->columns};
+    const char *const params[] = {oid, p->columns, generated ? "t" : "f"};
     return pg_query(
         pg, rows,
         pg_server_version(pg) >= 180000
             ? "SELECT attname, atttypid, atttypmod FROM pg_attribute WHERE attrelid = $1::oid AND attnum > "
               "0"
-              " AND NOT attisdropped AND ($2::json IS NULL AND attgenerated = '' OR attname = ANY"
+              " AND NOT attisdropped AND ($2::json IS NULL AND ($3::bool OR attgenerated = '') OR attname = ANY"
               " (SELECT json_array_elements_text($2::json))) ORDER BY attnum"
             : "SELECT attname, atttypid, atttypmod FROM pg_attribute WHERE attrelid = $1::oid AND attnum > "
               "0"
-              " AND NOT attisdropped AND attgenerated = '' AND ($2::json IS NULL OR attname = ANY"
+              " AND NOT attisdropped AND ($3::bool OR attgenerated = '') AND ($2::json IS NULL OR attname = ANY"
               " (SELECT json_array_elements_text($2::json))) ORDER BY attnum",
-        params, 2, err);
+        params, 3, err);
 }
 
-bool catalog_table(struct pg *pg, const struct config *config, const struct published *p,
+bool catalog_table(struct pg *pg, const struct config *config, const struct published *p, bool generated,
                    struct capture_table **out, struct error *err)
 {
     struct pg_rows rows;
-    if (!read_columns(pg, p, &rows, err)) return error_wrap(err, "table %s", p->table);
+    if (!read_columns(pg, p, generated, &rows, err)) return error_wrap(err, "table %s", p->table);
     struct capture_table *t = mem_alloc(sizeof *t);
     *t = (struct capture_table){.config = config,
                                 .oid = p->oid,
@@ -482,7 +483,7 @@ bool capture_table_read(struct capture_table **out, struct pg *pg, const struct 
     if (!catalog_published(pg, config, &list, err)) return false;
     const struct published *p = published_find(&list, table);
     bool ok =
-        p ? catalog_table(pg, config, p, out, err)
+        p ? catalog_table(pg, config, p, false, out, err)
           : error_set(err, ERROR_CONFIG, "table %s is not in publication %s", table, config->publication);
     published_free(&list);
     return ok;

@@ -53,6 +53,7 @@ struct copy {
     struct capture_snapshot snapshot;
     _Atomic uint64_t lsn;
     int64_t snapshot_us;
+    uint32_t snapshot_xid; /* no transaction from here on is in it */
     struct capture_table **tables;
     struct unit *units;
     size_t unit_count, unit_cap;
@@ -162,9 +163,31 @@ static struct change change_for(const struct copy *c, enum change_op op, const s
         .table = slice_of(t->schema.table),
         .epoch = c->plan.epoch,
         .lsn = c->snapshot.lsn,
+        .event_lsn = c->snapshot.lsn,
+        .xid = c->snapshot_xid,
         .commit_us = c->snapshot_us,
         .capture_us = clock_wall_us(),
     };
+}
+
+static void add_condition(const struct copy *c, struct capture_table *t)
+{
+    const char *wanted = c->plan.conditions ? map_get(c->plan.conditions, slice_of(t->schema.table)) : NULL;
+    if (!wanted) return;
+    char *both = t->filter ? mem_format("(%s) AND (%s)", t->filter, wanted) : mem_text(wanted);
+    mem_free(t->filter);
+    t->filter = both;
+}
+
+/* What a row of a copy names as its transaction, to Kafka: bronze's rows of copies have none. */
+static bool read_xid(struct copy *c, struct pg *pg, struct error *err)
+{
+    struct pg_rows rows;
+    if (!events_options()) return true;
+    if (!pg_query(pg, &rows, "SELECT txid_snapshot_xmax(txid_current_snapshot())", NULL, 0, err)) return false;
+    c->snapshot_xid = (uint32_t)pg_int(&rows, 0, 0);
+    pg_rows_free(&rows);
+    return true;
 }
 
 /* The schemas of all tables, as one batch before any row. */
@@ -172,20 +195,20 @@ static bool read_schemas(struct copy *c, struct error *err)
 {
     struct pg *pg = c->workers[0].pg;
     struct published_list list = {0};
-    struct change_batch *batch = change_batch_new();
-    bool ok = true;
+    struct change_batch *batch = capture_batch_new();
+    bool ok = read_xid(c, pg, err);
     for (size_t i = 0; ok && i < c->plan.table_count; i++)
         ok = lock_table(pg, c->plan.tables[i], err);
     if (ok) ok = catalog_published(pg, c->plan.config, &list, err);
     for (size_t i = 0; ok && i < c->plan.table_count; i++) {
         const struct published *p = published_find(&list, c->plan.tables[i]);
-        ok = p ? catalog_table(pg, c->plan.config, p, &c->tables[i], err)
+        ok = p ? catalog_table(pg, c->plan.config, p, events_options() != NULL, &c->tables[i], err) && events_prepare(pg, c->tables[i], true, err)
                : error_set(err, ERROR_RETRY, "table %s left the publication", c->plan.tables[i]);
         if (!ok) break;
+        add_condition(c, c->tables[i]);
         struct buf record = {0};
-        schema_encode(&c->tables[i]->schema, &record);
         struct change change = change_for(c, CHANGE_SCHEMA, c->tables[i]);
-        change.after = buf_slice(&record);
+        table_put_schema(c->tables[i], &record, &change);
         change_batch_add(batch, &change);
         buf_free(&record);
         plan_units(c, i, pg_server_version(pg) >= 140000);
@@ -230,7 +253,7 @@ static bool add_row(struct copy *c, const struct capture_table *t, struct slice 
     struct change_batch *full = f->batch;
     atomic_fetch_add(&c->rows, (int64_t)full->count);
     metric_add(&copied_rows, (int64_t)full->count);
-    f->batch = change_batch_new();
+    f->batch = capture_batch_new();
     f->change.capture_us = clock_wall_us();
     return push(c, full) || error_set(err, ERROR_RETRY, "stopping");
 }
@@ -257,7 +280,7 @@ static bool copy_unit(struct copy *c, struct pg *pg, const struct unit *u, struc
     const struct capture_table *t = c->tables[u->table];
     int64_t flush_bytes = c->plan.config->flush_bytes;
     struct filling f = {
-        .batch = change_batch_new(),
+        .batch = capture_batch_new(),
         .change = change_for(c, CHANGE_READ, t),
         .bytes_max = flush_bytes < BATCH_BYTES_MAX ? (size_t)flush_bytes : BATCH_BYTES_MAX,
     };

@@ -111,6 +111,8 @@ void capture_table_free(void *table)
     mem_free(t->source);
     mem_free(t->key);
     mem_free(t->filter);
+    debezium_table_free(t->debezium);
+    mem_free(t->known);
     mem_free(t);
 }
 
@@ -119,7 +121,7 @@ const struct schema *capture_table_schema(const struct capture_table *t)
     return &t->schema;
 }
 
-static void put_hash(struct buf *json, const char *salt, struct slice text)
+static void put_hash(struct buf *out, const char *salt, struct slice text)
 {
     static const char hex[] = "0123456789abcdef";
     struct buf salted = {0};
@@ -129,12 +131,42 @@ static void put_hash(struct buf *json, const char *salt, struct slice text)
     buf_put_slice(&salted, text);
     EVP_Digest(salted.len ? salted.data : "", salted.len, digest, &len, EVP_sha256(), NULL);
     buf_free(&salted);
-    buf_put_char(json, '"');
     for (unsigned i = 0; i < len; i++) {
-        buf_put_char(json, hex[digest[i] >> 4]);
-        buf_put_char(json, hex[digest[i] & 15]);
+        buf_put_char(out, hex[digest[i] >> 4]);
+        buf_put_char(out, hex[digest[i] & 15]);
     }
-    buf_put_char(json, '"');
+}
+
+/* For events: the values with hashes in the place of what is hashed. */
+struct hashed {
+    struct pgoutput_value *values; /* NULL: nothing is hashed */
+    struct buf text;
+};
+
+static const struct pgoutput_value *hash_values(const struct capture_table *t, const struct pgoutput_value *values,
+                                                struct hashed *h)
+{
+    enum { HEX = 64 };
+    size_t n = 0, count = t->schema.count;
+    *h = (struct hashed){0};
+    for (size_t i = 0; i < count; i++) n += t->columns[i].hashed;
+    if (n == 0) return values;
+    h->values = mem_resize(NULL, count, sizeof *h->values);
+    memcpy(h->values, values, count * sizeof *values);
+    buf_reserve(&h->text, n * HEX);
+    for (size_t i = 0; i < count; i++) {
+        if (!t->columns[i].hashed || values[i].kind != PGOUTPUT_TEXT) continue;
+        size_t at = h->text.len;
+        put_hash(&h->text, t->config->hash_salt, values[i].text);
+        h->values[i].text = (struct slice){h->text.data + at, h->text.len - at};
+    }
+    return h->values;
+}
+
+static void hashed_free(struct hashed *h)
+{
+    mem_free(h->values);
+    buf_free(&h->text);
 }
 
 static void put_value(const struct capture_table *t, size_t i, const struct pgoutput_value *v,
@@ -144,15 +176,24 @@ static void put_value(const struct capture_table *t, size_t i, const struct pgou
     buf_put(json, c->label, c->label_len);
     buf_put_char(json, ':');
     struct slice text = v->kind == PGOUTPUT_TEXT ? v->text : (struct slice){0};
-    if (c->hashed && text.data)
+    if (c->hashed && text.data) {
+        buf_put_char(json, '"');
         put_hash(json, t->config->hash_salt, text);
-    else
+        buf_put_char(json, '"');
+    } else {
         pgvalue_put_json(json, c->type, text);
+    }
 }
 
 void table_put_image(const struct capture_table *t, const struct pgoutput_value *values, struct buf *json,
                      struct buf *unchanged)
 {
+    if (t->debezium) {
+        struct hashed h;
+        debezium_put_row(t->debezium, hash_values(t, values, &h), json);
+        hashed_free(&h);
+        return;
+    }
     char before = '{';
     for (size_t i = 0; i < t->schema.count; i++) {
         if (values[i].kind == PGOUTPUT_UNCHANGED) {
@@ -169,8 +210,21 @@ void table_put_image(const struct capture_table *t, const struct pgoutput_value 
     if (unchanged && unchanged->len) buf_put_char(unchanged, ']');
 }
 
+void table_put_old_image(const struct capture_table *t, const struct pgoutput_value *values, struct buf *json)
+{
+    struct hashed h;
+    debezium_put_old_row(t->debezium, hash_values(t, values, &h), t->known, json);
+    hashed_free(&h);
+}
+
 void table_put_key(const struct capture_table *t, const struct pgoutput_value *values, struct buf *json)
 {
+    if (t->debezium) {
+        struct hashed h;
+        debezium_put_key(t->debezium, hash_values(t, values, &h), json);
+        hashed_free(&h);
+        return;
+    }
     for (size_t i = 0; i < t->key_count; i++) {
         buf_put_char(json, i ? ',' : '{');
         put_value(t, t->key[i], &values[t->key[i]], json);

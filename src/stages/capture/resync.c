@@ -156,6 +156,7 @@ static void begin(struct capture *c)
     }
     outbox_put(&c->outbox, snapshot_brackets(c, CHANGE_SNAPSHOT_BEGIN, c->begin_lsn + 1,
                                              capture_memory.handed_lsn));
+    window_open(c);
 }
 
 static bool start(struct capture *c, struct error *err)
@@ -170,6 +171,7 @@ static bool start(struct capture *c, struct error *err)
         .epoch = capture_memory.epoch,
         .temporary = true,
         .table_count = list.count,
+        .conditions = &capture_memory.conditions,
         .tables = mem_alloc((list.count + 1) * sizeof *plan.tables),
     };
     snprintf(plan.slot, sizeof plan.slot, "%.40s_copy_%" PRId64, c->config->slot, c->copy_id);
@@ -203,6 +205,8 @@ static void finished(struct capture *c)
     published_free(&c->copying);
     copy_close(c->copy);
     c->copy = NULL;
+    map_clear(&capture_memory.conditions, mem_free);
+    window_close(c);
     stage_recovered(c->status);
     stage_state(c->status, "streaming");
 }
@@ -216,12 +220,34 @@ static void give_up(struct capture *c, struct error *err)
     published_free(&c->copying);
     copy_close(c->copy);
     c->copy = NULL;
+    window_close(c);
     c->next_copy_us = clock_mono_us() + RETRY_US;
+    stage_state(c->status, "streaming");
+}
+
+/* As a signal asked: what was copied stays, the rest is not wanted any more. */
+static void stop_copy(struct capture *c)
+{
+    c->stopping_copy = false;
+    map_clear(&capture_memory.wanted, NULL);
+    map_clear(&capture_memory.conditions, mem_free);
+    for (size_t i = 0; i < c->copying.count; i++)
+        *map_put(&capture_memory.copied, slice_of(c->copying.items[i].table)) = &capture_memory.copied;
+    outbox_put(&c->outbox, snapshot_brackets(c, CHANGE_SNAPSHOT_COMPLETE, copy_lsn(c->copy), capture_memory.handed_lsn));
+    published_free(&c->copying);
+    copy_close(c->copy);
+    c->copy = NULL;
+    window_close(c);
+    log_info("capture", "copy stopped", "by a signal");
     stage_state(c->status, "streaming");
 }
 
 static void move(struct capture *c)
 {
+    if (c->stopping_copy && !c->ending) {
+        stop_copy(c);
+        return;
+    }
     if (c->ending) {
         finished(c);
         return;
@@ -229,6 +255,7 @@ static void move(struct capture *c)
     struct change_batch *batch = copy_take(c->copy, 0);
     struct error err;
     if (batch) {
+        window_filter(c, batch, copy_lsn(c->copy));
         batch->end_lsn = batch->first_lsn = batch->last_lsn = capture_memory.handed_lsn;
         outbox_put(&c->outbox, batch);
         copy_show(c->copy);

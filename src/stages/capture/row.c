@@ -41,8 +41,8 @@ static bool on_relation(struct capture *c, struct error *err)
 {
     const struct pgoutput_message *m = &c->message;
     struct relation *r = mem_alloc(sizeof *r);
-    if (!catalog_relation(c->pg, c->config, m, &r->table, err)) {
-        mem_free(r);
+    if (!catalog_relation(c->pg, c->config, m, &r->table, err) || !events_prepare(c->pg, r->table, false, err)) {
+        relation_free(r);
         return false;
     }
     const char *name = r->table->schema.table;
@@ -70,6 +70,11 @@ static bool find_relation(struct capture *c, uint32_t oid, struct relation **out
                              "PostgreSQL sent a change of relation %u without describing it", oid);
 }
 
+static struct slice given(const struct buf *b)
+{
+    return b->len ? buf_slice(b) : (struct slice){0};
+}
+
 static struct change change_for(const struct capture *c, enum change_op op, const char *table)
 {
     return (struct change){
@@ -81,6 +86,10 @@ static struct change change_for(const struct capture *c, enum change_op op, cons
         .xid = c->xid,
         .commit_us = c->commit_us,
         .capture_us = c->capture_us,
+        .event_lsn = c->event_lsn,
+        .previous_lsn = c->previous_lsn,
+        .origin = given(&c->origin),
+        .origin_lsn = c->origin_lsn,
     };
 }
 
@@ -100,9 +109,8 @@ static void announce(struct capture *c, struct relation *r)
     if (r->announced) return;
     r->announced = true;
     struct buf record = {0};
-    schema_encode(&r->table->schema, &record);
     struct change change = change_for(c, CHANGE_SCHEMA, r->table->schema.table);
-    change.after = buf_slice(&record);
+    table_put_schema(r->table, &record, &change);
     outbox_add(&c->outbox, &change);
     buf_free(&record);
     resync_need(r->table->schema.table);
@@ -139,11 +147,6 @@ static void clear_images(struct capture *c)
     buf_clear(&c->unchanged);
 }
 
-static struct slice given(const struct buf *b)
-{
-    return b->len ? buf_slice(b) : (struct slice){0};
-}
-
 /* The old tuple's key and, when it is the whole row, the old image. */
 static bool read_old(struct capture *c, const struct capture_table *t, struct error *err)
 {
@@ -153,6 +156,8 @@ static bool read_old(struct capture *c, const struct capture_table *t, struct er
     if (c->message.old_kind == 'O') {
         table_put_image(t, c->old_values, &c->before, &c->unchanged);
         buf_clear(&c->unchanged); /* an old row comes detoasted */
+    } else if (t->debezium) {
+        table_put_old_image(t, c->old_values, &c->before);
     }
     return true;
 }
@@ -193,6 +198,9 @@ static bool on_row(struct capture *c, struct error *err)
     change.before = given(&c->before);
     change.after = given(&c->after);
     change.unchanged = given(&c->unchanged);
+    if (c->window_open) window_note(c, t->schema.table, change.key, change.old_key);
+    if (type == 'I' && t->debezium && strcmp(c->config->signal_data_collection, t->schema.table) == 0)
+        signal_take(c, change.after);
     outbox_add(&c->outbox, &change);
     return true;
 }
@@ -205,6 +213,7 @@ static bool on_truncate(struct capture *c, struct error *err)
         if (++c->ordinal <= c->skip || !r->table) continue;
         if (!continues(c, err)) return false;
         announce(c, r);
+        if (c->window_open) window_note(c, r->table->schema.table, (struct slice){0}, (struct slice){0});
         struct change change = change_for(c, CHANGE_TRUNCATE, r->table->schema.table);
         outbox_add(&c->outbox, &change);
     }
@@ -218,6 +227,8 @@ static bool on_begin(struct capture *c, struct error *err)
     c->commit_us = c->message.commit_us;
     c->xid = c->message.xid;
     c->ordinal = c->skip = 0;
+    buf_clear(&c->origin);
+    c->origin_lsn = 0;
     c->outbox.changes = 0;
     if (!c->outbox.torn) return true;
     if (capture_memory.partial_lsn == c->commit_lsn) {
@@ -230,9 +241,51 @@ static bool on_begin(struct capture *c, struct error *err)
 static void on_commit(struct capture *c)
 {
     c->in_transaction = false;
-    c->idle_lsn = c->message.end_lsn;
+    c->idle_lsn = c->previous_lsn = c->message.end_lsn;
     if (c->outbox.open->count || c->outbox.open_partial)
         outbox_commit(&c->outbox, c->commit_lsn, c->message.end_lsn, c->commit_us);
+}
+
+static void on_origin(struct capture *c)
+{
+    buf_clear(&c->origin);
+    buf_put_slice(&c->origin, c->message.name);
+    c->origin_lsn = c->message.commit_lsn;
+}
+
+/* A comma list, as the settings have it, holds the message's prefix; empty lists hold nothing. */
+static bool prefix_wanted(const struct capture *c)
+{
+    char *prefix = mem_textn(c->message.name.data, c->message.name.len);
+    const char *only = c->config->message_prefix_include_list;
+    bool wanted = (!*only || list_holds(only, prefix)) && !list_holds(c->config->message_prefix_exclude_list, prefix);
+    mem_free(prefix);
+    return wanted;
+}
+
+/* pg_logical_emit_message: to Kafka only. One that is not transactional comes between transactions and is a
+ * transaction of its own, which ends behind its record. */
+static bool on_logical_message(struct capture *c, struct error *err)
+{
+    if (!events_options() || !prefix_wanted(c)) return true;
+    bool alone = !c->in_transaction;
+    if (alone) {
+        c->commit_lsn = c->event_lsn;
+        c->ordinal = c->skip = c->xid = 0;
+        c->origin_lsn = 0;
+        buf_clear(&c->origin);
+        c->outbox.changes = 0;
+    }
+    if (++c->ordinal <= c->skip) return true;
+    if (!continues(c, err)) return false;
+    struct change change = change_for(c, CHANGE_MESSAGE, "");
+    change.key = c->message.name;
+    change.after = c->message.content;
+    outbox_add(&c->outbox, &change);
+    if (!alone) return true;
+    c->idle_lsn = c->event_lsn + 1;
+    outbox_commit(&c->outbox, c->commit_lsn, c->event_lsn + 1, c->commit_us);
+    return true;
 }
 
 bool stream_message(struct capture *c, struct slice bytes, struct error *err)
@@ -246,6 +299,8 @@ bool stream_message(struct capture *c, struct slice bytes, struct error *err)
     case 'U':
     case 'D': return on_row(c, err);
     case 'T': return on_truncate(c, err);
-    default: return true; /* O Y M carry nothing that we keep */
+    case 'O': on_origin(c); return true;
+    case 'M': return on_logical_message(c, err);
+    default: return true; /* Y carries nothing that we keep */
     }
 }

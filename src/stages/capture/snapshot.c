@@ -14,7 +14,7 @@ enum { TAKE_US = 100000 };
 
 struct change_batch *snapshot_brackets(struct capture *c, enum change_op op, uint64_t lsn, uint64_t end_lsn)
 {
-    struct change_batch *batch = change_batch_new();
+    struct change_batch *batch = capture_batch_new();
     struct buf identity = {0};
     char id[24];
     snprintf(id, sizeof id, "%" PRId64, c->copy_id);

@@ -38,13 +38,15 @@ bool stream_start(struct capture *c, struct error *err)
     buf_printf(&sql, " LOGICAL " LSN_FORMAT " (proto_version '1', publication_names ", LSN_ARGS(from));
     pg_put_name(&name, slice_of(c->config->publication));
     pg_put_text(&sql, buf_slice(&name));
+    if (events_options() && pg_server_version(c->pg) >= 140000) buf_put_text(&sql, ", messages 'true'");
     buf_put_char(&sql, ')');
     bool ok = pg_copy_begin(c->replication, buf_text(&sql), err);
     buf_free(&sql);
     buf_free(&name);
     if (!ok) return error_wrap(err, "starting replication from slot %s", c->config->slot);
     c->received_lsn = c->idle_lsn = c->confirmed_lsn = from;
-    atomic_store(&c->flow->received_lsn, from);
+    c->previous_lsn = capture_memory.previous_lsn;
+    if (!c->flow->kafka) atomic_store(&c->flow->received_lsn, from);
     c->last_status_us = c->last_heartbeat_us = clock_mono_us();
     log_info("capture", "streaming", "slot=%s from=" LSN_FORMAT, c->config->slot, LSN_ARGS(from));
     stage_state(c->status, "streaming");
@@ -75,7 +77,7 @@ static bool send_status(struct capture *c, bool ask, struct error *err)
 
 static void put_heartbeat(struct capture *c)
 {
-    struct change_batch *b = change_batch_new();
+    struct change_batch *b = capture_batch_new();
     b->heartbeat = true;
     b->end_lsn = b->first_lsn = b->last_lsn = c->idle_lsn;
     outbox_put(&c->outbox, b);
@@ -99,6 +101,7 @@ static bool on_frame(struct capture *c, struct slice bytes, struct error *err)
     raise(&c->flow->server_lsn, f.end);
     if (f.type == 'w') {
         bool open = c->in_transaction;
+        c->event_lsn = f.start;
         if (!stream_message(c, f.message, err)) return error_wrap(err, "at " LSN_FORMAT, LSN_ARGS(f.start));
         if (f.start > c->received_lsn) c->received_lsn = f.start;
         if (open && !c->in_transaction) {
@@ -185,7 +188,7 @@ bool stream_step(struct capture *c, enum progress *out, struct error *err)
     size_t queued_before = c->outbox.count - c->outbox.head;
     if (!outbox_push(&c->outbox, queued_before ? IDLE_WAIT_US : 0)) return tell(c, err);
     if (!read_frames(c, &some, err) || !resync_step(c, err)) return false;
-    if (c->outbox.ready->count && queue_count(&c->flow->changes) == 0) outbox_flush(&c->outbox);
+    if (c->outbox.ready->count && queue_count(flow_out(c->flow)) == 0) outbox_flush(&c->outbox);
     consider_heartbeat(c, false);
     if (outbox_push(&c->outbox, 0) && queued_before) some = true;
     if (!tell(c, err)) return false;

@@ -359,7 +359,9 @@ static bool gold_may_start(struct refine *r)
     if (r->gold_started) return true;
     for (size_t i = 0; i < gold_model_count(r->gold) && !r->gold_started; i++)
         r->gold_started = keyed_position(gold_model_table(r->gold, i)) >= 0;
-    if (!r->gold_started) r->gold_started = silver_position_most(r->silver) > 0 && !silver_copying(r->silver);
+    bool whole = !r->flow->kafka || atomic_load(&r->flow->copy_complete);
+    if (!r->gold_started)
+        r->gold_started = whole && silver_position_most(r->silver) > 0 && !silver_copying(r->silver);
     return r->gold_started;
 }
 

@@ -40,6 +40,7 @@ static void work_free(struct range_work *w)
     mem_free(w->versions);
     mem_free(w->items);
     mem_free(w->held);
+    mem_free(w->poison);
     arena_free(&w->arena);
 }
 

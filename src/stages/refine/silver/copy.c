@@ -22,6 +22,12 @@ uint64_t copy_hash(struct slice id)
     return XXH3_64bits(id.data, id.len) | 1;
 }
 
+/* What a complete copy holds stands below this: the consistent point; through Kafka the arrival of its begin. */
+static uint64_t copy_point(const struct change *complete)
+{
+    return complete->topic.data ? complete->ordinal : complete->lsn;
+}
+
 /* ---- all keys */
 
 typedef bool raw_filter(const struct range_work *w, const struct raw_row *raw, const struct change *c);
@@ -29,13 +35,15 @@ typedef bool raw_filter(const struct range_work *w, const struct raw_row *raw, c
 static bool is_live(const struct range_work *w, const struct raw_row *raw, const struct change *c)
 {
     (void)w;
+    /* the partitions of a topic arrive each in its own time; a TRUNCATE locks the table, so LSNs tell */
+    if (c->topic.data) return !(raw->flags & RAW_DELETED) && raw->ordinal < c->ordinal;
     return !(raw->flags & RAW_DELETED) && position_compare(raw, c) < 0;
 }
 
 static bool is_ghost(const struct range_work *w, const struct raw_row *raw, const struct change *c)
 {
     if (raw->flags & RAW_DELETED || raw->copy == w->table->record.copy) return false;
-    return raw->epoch < c->epoch || (raw->epoch == c->epoch && raw->lsn < c->lsn);
+    return raw->epoch < c->epoch || (raw->epoch == c->epoch && raw->lsn < copy_point(c));
 }
 
 static bool is_partial(const struct range_work *w, const struct raw_row *raw, const struct change *c)
@@ -262,7 +270,7 @@ static bool apply_held(struct range_work *w, struct slice row, const struct chan
 {
     struct change c;
     if (!change_decode(&row, &c, err)) return false;
-    bool in_copy = c.epoch < complete->epoch || (c.epoch == complete->epoch && c.lsn < complete->lsn);
+    bool in_copy = c.epoch < complete->epoch || (c.epoch == complete->epoch && c.lsn < copy_point(complete));
     return in_copy || hashed_change(w, &c, err);
 }
 
@@ -331,7 +339,7 @@ bool bracket_complete(struct range_work *w, const struct change *c, struct error
     if (w->table->kind == TABLE_KEYED) return publish_partial(w, c, err);
     if (w->table->kind != TABLE_HASHED) return true;
     r->epoch = c->epoch;
-    r->lsn = c->lsn;
+    r->lsn = copy_point(c);
     r->ordinal = 0;
     return release_held(w, c, err);
 }
@@ -339,6 +347,8 @@ bool bracket_complete(struct range_work *w, const struct change *c, struct error
 bool fold_truncate(struct range_work *w, const struct change *c, struct error *err)
 {
     if (w->table->kind == TABLE_HISTORY) return true;
+    if (c->topic.data && w->table->kind == TABLE_KEYED && c->ordinal > w->table->record.ordinal)
+        w->table->record.ordinal = c->ordinal;
     if (w->table->kind == TABLE_HASHED) reset_counts(w);
     return remove_matching(w, is_live, c, CHANGE_TRUNCATE, err);
 }

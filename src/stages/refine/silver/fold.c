@@ -314,6 +314,23 @@ static bool same_image(struct range_work *w, struct entry *e, const struct chang
     return true;
 }
 
+/* Through Kafka the position is the arrival, so nothing is below it. What is past all the same: an event from before
+ * the table's TRUNCATE, which another partition brought first; the last event once more, which the consumer cannot
+ * tell from another one of the same WAL record. */
+static bool is_past(const struct range_work *w, const struct entry *e, const struct change *c)
+{
+    if (c->ordinal < w->table->record.ordinal) return true;
+    return e->exists && !(e->raw.flags & (RAW_DELETED | RAW_PARTIAL)) && c->op != CHANGE_READ &&
+           e->raw.ordinal == c->ordinal && slice_equal(e->raw.after, c->after);
+}
+
+/* The row under the old key is still the one that moved away. Through Kafka a later one may have arrived before. */
+static bool is_left(const struct entry *old, const struct change *c)
+{
+    if (!old->exists) return true;
+    return c->topic.data ? old->raw.ordinal < c->ordinal : position_compare(&old->raw, c) < 0;
+}
+
 static bool fold_image_event(struct range_work *w, const struct change *c, struct error *err)
 {
     struct entry *e, *old = NULL;
@@ -324,8 +341,12 @@ static bool fold_image_event(struct range_work *w, const struct change *c, struc
     struct slice after;
     const struct slice first = first_key(w, old ? old : e);
     bool repeat = e->exists && position_compare(&e->raw, c) >= 0;
+    if (c->topic.data && is_past(w, e, c)) {
+        w->repeats++;
+        return true;
+    }
     if (!repeat && !fold_image(w, c, old ? old : e, &after, err)) return false;
-    if (old && (!old->exists || position_compare(&old->raw, c) < 0)) fold_remove(w, old, c, CHANGE_DELETE);
+    if (old && is_left(old, c)) fold_remove(w, old, c, CHANGE_DELETE);
     if (repeat) {
         w->repeats++;
         return c->op != CHANGE_READ || fold_older_read(w, e, c, err);
@@ -340,7 +361,8 @@ static bool fold_delete_event(struct range_work *w, const struct change *c, stru
     struct entry *e;
     struct slice key = c->key.data ? c->key : c->old_key;
     if (!range_entry(w, key, &e, err)) return false;
-    if (e->exists && position_compare(&e->raw, c) >= 0)
+    bool before_truncate = c->topic.data && c->ordinal < w->table->record.ordinal;
+    if (before_truncate || (e->exists && position_compare(&e->raw, c) >= 0))
         w->repeats++;
     else
         fold_remove(w, e, c, CHANGE_DELETE);
@@ -368,9 +390,19 @@ static bool fold_row(struct range_work *w, const struct change *c, struct error 
     return c->op == CHANGE_DELETE ? fold_delete_event(w, c, err) : fold_image_event(w, c, err);
 }
 
+/* A record of Kafka that could not be read: its place, the reason and its text are the quarantine's. */
+static bool fold_poison(struct range_work *w, const struct change *c)
+{
+    MEM_GROW(w->poison, w->poison_count, w->poison_cap);
+    w->poison[w->poison_count++] = *c;
+    return true;
+}
+
 bool fold_change(struct range_work *w, const struct change *c, struct error *err)
 {
     switch (c->op) {
+    case CHANGE_POISON: return fold_poison(w, c);
+    case CHANGE_MESSAGE: break; /* not in bronze */
     case CHANGE_SCHEMA: return table_add_schema(w->table, c->after, w->also, err);
     case CHANGE_SNAPSHOT_BEGIN: return bracket_begin(w, c, err);
     case CHANGE_SNAPSHOT_COMPLETE: return bracket_complete(w, c, err);

@@ -353,6 +353,11 @@ bool settle(struct range_work *w, struct settled *out, int64_t position, struct 
         bool ok = v->removes ? settle_removal(w, out, v, err) : settle_image(w, out, v, err);
         if (!ok) return false;
     }
+    for (size_t i = 0; i < w->poison_count && !w->state_only; i++) {
+        const struct change *c = &w->poison[i];
+        const struct bad_row bad = {c->key, c->before, c->after, c->epoch, c->lsn, c->ordinal, c->commit_us};
+        if (!quarantine_put(w, out, &bad, err)) return false;
+    }
     size_t at = 0;
     void *value;
     while (map_next(&w->entries, &at, NULL, &value))

@@ -196,6 +196,8 @@ struct range_work {
     struct state_batch *also;
     bool state_only;    /* the lake stands at the position: only the state is written */
     struct map counts;  /* TABLE_HASHED: hash -> struct row_count * */
+    struct change *poison; /* records of Kafka that could not be read */
+    size_t poison_count, poison_cap;
     struct slice *held; /* TABLE_HASHED: bronze rows that wait for the end of a copy */
     size_t held_count, held_cap;
     bool counts_reset; /* the state's counts are void */

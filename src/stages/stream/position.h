@@ -1,0 +1,35 @@
+/* Where the producer stands, kept in Kafka itself: one record of a compacted topic, written in the same transaction
+ * as the events up to it (or after their acknowledgement). So what was sent and the position cannot disagree.
+ *
+ *   topic __millrace-position.<topic_prefix>, one partition
+ *   key   {"slot":"millrace"}
+ *   value {"epoch":1,"lsn":24023128,"previous_lsn":24023000,"next_copy_id":2,"copy_complete":true,
+ *          "identity":"{..}","copied":["public.orders",..]} */
+#ifndef MILLRACE_STAGES_STREAM_POSITION_H
+#define MILLRACE_STAGES_STREAM_POSITION_H
+
+#include "base/config.h"
+#include "stages/copies.h"
+
+struct stream_position {
+    uint64_t lsn;          /* everything below is in the topics; while the first copy runs, its id */
+    uint64_t previous_lsn; /* end of the last transaction with events; 0: none yet */
+    struct copies copies;
+};
+
+/* Fences the producers of earlier runs first, so that what is read stays true. All zero when there is none. */
+bool stream_position_read(const struct config *config, struct stream_position *out, struct error *err) MUST_CHECK;
+/* The same as it is now, without fencing anybody; *found false when there is none. */
+struct kafka_admin;
+bool stream_position_look(struct kafka_admin *admin, const struct config *config, bool *found,
+                          struct stream_position *out, struct error *err) MUST_CHECK;
+void stream_position_free(struct stream_position *p);
+void stream_position_encode(const struct stream_position *p, struct buf *json);
+bool stream_position_decode(struct slice json, struct stream_position *out, struct error *err) MUST_CHECK;
+/* Name and key; from mem_*. */
+char *stream_position_topic(const struct config *config);
+char *stream_position_key(const struct config *config);
+/* One for all runs of a capture; from mem_*. NULL without transactions. */
+char *stream_transactional_id(const struct config *config);
+
+#endif
