@@ -16,6 +16,7 @@
     X(inspect)                                                                                       \
     X(quarantine)                                                                                    \
     X(rebuild)                                                                                       \
+    X(shadow)                                                                                        \
     X(resync)                                                                                        \
     X(doctor)                                                                                        \
     X(config)                                                                                        \

@@ -53,6 +53,8 @@ enum MHD_Result pipeline_answer(struct http_request *r);
 enum MHD_Result health_answer(struct http_request *r);
 enum MHD_Result metrics_answer(struct http_request *r);
 enum MHD_Result asset_answer(struct http_request *r, const char *path);
+enum MHD_Result topics_answer(struct http_request *r);  /* topics.c: GET /api/topics */
+enum MHD_Result records_answer(struct http_request *r); /* GET /api/records */
 enum MHD_Result request_answer(struct http_request *r); /* POST /api/resync, /api/replay */
 
 /* Rows of a file sql/serve/<name>.sql as a JSON array; serve->lock is taken inside. */

@@ -13,7 +13,8 @@
 
 enum { TABLES_US = 5000000, STALL_US = 60000000 };
 
-static const char *const stage_names[STAGE_COUNT] = {"capture", "bronze", "refine", "warehouse"};
+static const char *const stage_names[STAGE_COUNT] = {"capture",  "producer", "consumer",
+                                                    "bronze", "refine",   "warehouse"};
 
 /* --- the lake's tables, read at most every TABLES_US --- */
 

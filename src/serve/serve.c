@@ -141,6 +141,7 @@ static const struct route routes[] = {
     {"GET", "/api/pipeline", pipeline_answer},   {"GET", "/api/live", live_answer},
     {"GET", "/api/check", checks_answer},        {"POST", "/api/check", checks_answer},
     {"POST", "/api/resync", request_answer},     {"POST", "/api/replay", request_answer},
+    {"GET", "/api/topics", topics_answer},       {"GET", "/api/records", records_answer},
     {"GET", "/metrics", metrics_answer},         {"GET", "/health", health_answer},
 };
 
