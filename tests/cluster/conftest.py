@@ -17,6 +17,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+import uuid
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -241,3 +242,28 @@ def wait_connector_running(connect):
             return len(parts) > 1 and all(part["state"] == "RUNNING" for part in parts)
         wait_for(runs, what=f"connector {name} running", every=0.2)
     return wait
+
+
+@pytest.fixture
+def setup(connect, shop):
+    """scripts/setup_debezium.py with a connector, slot, publication and topics of this test."""
+    name = "t" + uuid.uuid4().hex[:8]
+
+    def run(*args, check=True):
+        result = subprocess.run(
+            [str(ROOT / "scripts" / "setup_debezium.py"), "--connect", connect, "--source", shop.address, "--name",
+             name, "--topic-prefix", name, "--slot", name, "--publication", name, *args],
+            text=True, capture_output=True, timeout=180, check=False, stdin=subprocess.DEVNULL,
+            env={**os.environ, "MILLRACE_SOURCE_PASSWORD": "s3cret"})
+        assert "s3cret" not in result.stdout + result.stderr
+        if check:
+            assert result.returncode == 0, result.stdout + result.stderr
+        return result
+    run.name = name
+    yield run
+    run("--delete", "--drop-slot", check=False)
+
+
+@pytest.fixture
+def prefix():
+    return "m" + uuid.uuid4().hex[:8]

@@ -15,26 +15,6 @@ OLIST = [table for table, _ in FILES if table != "product_category_name_translat
 TYPES = ["types_t", "pk2", "nopk", "toast_t", "part_t", "nan_t"]
 
 
-@pytest.fixture
-def setup(connect, shop):
-    """scripts/setup_debezium.py with a connector, slot, publication and topics of this test."""
-    name = "t" + uuid.uuid4().hex[:8]
-
-    def run(*args, check=True):
-        result = subprocess.run(
-            [str(ROOT / "scripts" / "setup_debezium.py"), "--connect", connect, "--source", shop.address, "--name",
-             name, "--topic-prefix", name, "--slot", name, "--publication", name, *args],
-            text=True, capture_output=True, timeout=180, check=False, stdin=subprocess.DEVNULL,
-            env={**os.environ, "MILLRACE_SOURCE_PASSWORD": "s3cret"})
-        assert "s3cret" not in result.stdout + result.stderr
-        if check:
-            assert result.returncode == 0, result.stdout + result.stderr
-        return result
-    run.name = name
-    yield run
-    run("--delete", "--drop-slot", check=False)
-
-
 def data_records(records, prefix):
     """Records of tables, by table."""
     found = collections.defaultdict(list)

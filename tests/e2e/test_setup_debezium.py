@@ -54,5 +54,5 @@ def test_without_source_the_form_is_for_the_sample_shop(millrace, tmp_path):
     made = connector_of(file.read_text(encoding="utf8"))["config"]
     form = json.loads((ROOT / "debezium" / "connector_config.json").read_text(encoding="utf8"))["config"]
     assert made.keys() == form.keys()
-    assert made["table.include.list"].count("public.") == 7
+    assert made["table.include.list"].count("public.") == 9
     assert "${MILLRACE" not in json.dumps({k: v for k, v in made.items() if k != "database.password"})
