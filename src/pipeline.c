@@ -269,6 +269,29 @@ static void trim(struct pipeline *p)
     mem_trim();
 }
 
+static bool stop_is_asked(void)
+{
+    sigset_t pending;
+    sigpending(&pending);
+    return sigismember(&pending, SIGINT) || sigismember(&pending, SIGTERM);
+}
+
+/* Where capture goes on is in Kafka, and is true only once the producer has shut out older ones: a broker that does
+ * not answer yet is waited for. */
+static bool resume_after_producer(struct pipeline *p, struct error *err)
+{
+    for (;;) {
+        bool opened = atomic_load(&p->runners[STAGE_PRODUCER].opened);
+        if (opened && resume_from_stream(&p->flow, p->new_epoch, err)) return true;
+        if (opened && err->kind != ERROR_RETRY) return false;
+        if (wake_wait(&p->failed_wake, 200000)) {
+            *err = p->failure;
+            return false;
+        }
+        if (stop_is_asked()) return error_set(err, ERROR_RETRY, "stopped while waiting for Kafka");
+    }
+}
+
 static bool start_stages(struct pipeline *p, struct error *err)
 {
     take_epoch_marker(p);
@@ -279,7 +302,7 @@ static bool start_stages(struct pipeline *p, struct error *err)
     for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
         int index = order[i];
         if (!(p->stages & (1u << index))) continue;
-        bool ready = index != STAGE_CAPTURE || (kafka ? resume_from_stream(&p->flow, p->new_epoch, err)
+        bool ready = index != STAGE_CAPTURE || (kafka ? resume_after_producer(p, err)
                                                       : resume_from_lake(&p->flow, p->new_epoch, err));
         if (!ready) return false;
         if (!start_runner(p, index, err)) return false;

@@ -5,7 +5,7 @@
 #include <inttypes.h>
 #include <jansson.h>
 
-enum { WAIT_US = 30000000, FENCE_US = 60000000, BACK = 200, READ_MOST = 100000 };
+enum { WAIT_US = 30000000, FENCE_US = 10000000, BACK = 200, READ_MOST = 100000 };
 
 char *stream_position_topic(const struct config *config)
 {
@@ -106,7 +106,13 @@ static bool fence(const struct config *config, struct error *err)
 {
     char *id = stream_transactional_id(config);
     struct kafka_producer *p = NULL;
-    bool ok = !id || (kafka_producer_open(&p, config, id, err) && kafka_producer_init(p, FENCE_US, err));
+    bool ok = !id || kafka_producer_open(&p, config, id, err);
+    if (ok && id && !kafka_producer_init(p, FENCE_US, err)) {
+        ok = err->kind == ERROR_RETRY &&
+             error_set(err, ERROR_RETRY,
+                       "Kafka at %s does not answer; check that the brokers run and that `bootstrap_servers` names them",
+                       config->bootstrap_servers);
+    }
     kafka_producer_close(p, 0);
     mem_free(id);
     return ok;

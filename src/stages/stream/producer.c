@@ -10,7 +10,7 @@
 #include <openssl/rand.h>
 #include <stdio.h>
 
-enum { WAIT_US = 100000, INIT_US = 60000000, COMMIT_US = 60000000, ABORT_US = 30000000, CLOSE_US = 2000000 };
+enum { WAIT_US = 100000, INIT_US = 10000000, COMMIT_US = 60000000, ABORT_US = 30000000, CLOSE_US = 2000000 };
 
 static struct metric records_total = METRIC_COUNTER("millrace_kafka_produced_total", "Records acknowledged by Kafka");
 static struct metric commits_total =
