@@ -164,7 +164,12 @@ def test_lake_killed_at_its_commits(capture, lake, shop):
     for point in ("bronze.files", "bronze.committed"):
         lake.start(env={"MILLRACE_FAIL": f"{point}:2"}, wait=False)
         change_everything(shop)
-        wait_for(lake.died, what=f"death at {point}")
+
+        def died_meanwhile():
+            """Changes go on, so that there is always another commit to come."""
+            shop.run("UPDATE order_items SET freight_value = freight_value + 0.01 WHERE order_item_id = 1")
+            return lake.died()
+        wait_for(died_meanwhile, what=f"death at {point}", every=0.3)
         lake.kill()
     lake.start()
     lake.check()
