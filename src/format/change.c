@@ -218,3 +218,25 @@ void change_batch_add(struct change_batch *batch, const struct change *c)
     batch->count++;
     batch->size_bytes += t->rows.len - before;
 }
+
+static void append_rows(struct change_table *to, struct change_table *from)
+{
+    buf_put_slice(&to->rows, buf_slice(&from->rows));
+    to->count += from->count;
+    buf_clear(&from->rows);
+    from->count = 0;
+}
+
+void change_batch_append(struct change_batch *to, struct change_batch *from)
+{
+    if (to->count == 0) to->first_lsn = from->first_lsn;
+    for (size_t i = 0; i < from->table_count; i++)
+        if (from->tables[i].count) append_rows(table_for(to, slice_of(from->tables[i].table)), &from->tables[i]);
+    to->count += from->count;
+    to->size_bytes += from->size_bytes;
+    to->last_lsn = from->last_lsn;
+    to->end_lsn = from->end_lsn;
+    to->commit_us = from->commit_us;
+    to->transactions += from->transactions;
+    from->count = from->size_bytes = from->transactions = 0;
+}

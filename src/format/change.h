@@ -105,5 +105,7 @@ char *change_offset_app(const char *what, const char *topic, int32_t partition);
 struct change_batch *change_batch_new(void);
 void change_batch_free(void *batch);
 void change_batch_add(struct change_batch *batch, const struct change *c);
+/* Moves the whole transactions of `from` behind those of `to`; `from` keeps its tables' buffers, for the next ones. */
+void change_batch_append(struct change_batch *to, struct change_batch *from);
 
 #endif

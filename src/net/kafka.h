@@ -25,7 +25,7 @@ bool kafka_producer_open(struct kafka_producer **out, const struct config *confi
                          struct error *err) MUST_CHECK;
 /* Waits up to timeout_us for what is in flight (without transactions), then frees. */
 void kafka_producer_close(struct kafka_producer *p, int64_t timeout_us);
-/* init_transactions: fences older producers of this id. RETRY on time out. */
+/* init_transactions: fences older producers of this id. RETRY on time out. Nothing to do the second time. */
 bool kafka_producer_init(struct kafka_producer *p, int64_t timeout_us, struct error *err) MUST_CHECK;
 
 enum kafka_sent { KAFKA_SENT, KAFKA_FULL /* the local queue: poll, then again */ };

@@ -36,7 +36,6 @@ static const struct {
     {KAFKA_PRODUCER, "queue.buffering.max.messages", "200000"},
     {KAFKA_PRODUCER, "queue.buffering.max.kbytes", "65536"},
     {KAFKA_PRODUCER, "transaction.timeout.ms", "300000"},
-    {KAFKA_PRODUCER, "delivery.report.only.error", "true"}, /* successes are only counted */
     {READER, "isolation.level", "read_committed"},
     {READER, "enable.auto.commit", "false"},
     {READER, "enable.auto.offset.store", "false"},

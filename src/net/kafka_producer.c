@@ -16,7 +16,7 @@ enum producer_state { WELL, ABORTABLE, PENDING, DEAD };
 struct kafka_producer {
     struct kafka_client client; /* first: the opaque of all callbacks */
     struct map topics;          /* name: rd_kafka_topic_t */
-    bool transactional, failed;
+    bool transactional, initialised, failed;
     enum producer_state state;
     struct error failure; /* the first failed delivery, when failed */
 };
@@ -246,7 +246,8 @@ static bool run(struct kafka_producer *p, step *call, const char *what, int64_t 
 
 bool kafka_producer_init(struct kafka_producer *p, int64_t timeout_us, struct error *err)
 {
-    return run(p, rd_kafka_init_transactions, "preparing transactions", timeout_us, err);
+    if (!p->initialised) p->initialised = run(p, rd_kafka_init_transactions, "preparing transactions", timeout_us, err);
+    return p->initialised;
 }
 
 bool kafka_begin(struct kafka_producer *p, struct error *err)

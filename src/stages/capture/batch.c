@@ -94,33 +94,6 @@ void outbox_add(struct outbox *o, const struct change *c)
     if (open->size_bytes >= (size_t)o->flow->config->flush_bytes) put_part(o, false);
 }
 
-static void append_table(struct change_batch *to, struct change_table *from)
-{
-    struct change_table *t = NULL;
-    for (size_t i = to->table_count; i-- > 0 && !t;)
-        if (strcmp(to->tables[i].table, from->table) == 0) t = &to->tables[i];
-    if (!t) {
-        MEM_GROW(to->tables, to->table_count, to->table_cap);
-        t = &to->tables[to->table_count++];
-        *t = (struct change_table){.table = mem_text(from->table)};
-    }
-    buf_put_slice(&t->rows, buf_slice(&from->rows));
-    t->count += from->count;
-    buf_clear(&from->rows);
-    from->count = 0;
-}
-
-/* Moves the rows; `from` keeps its tables' buffers for the next transaction. */
-static void append(struct change_batch *to, struct change_batch *from)
-{
-    if (to->count == 0) to->first_lsn = from->first_lsn;
-    for (size_t i = 0; i < from->table_count; i++)
-        if (from->tables[i].count) append_table(to, &from->tables[i]);
-    to->count += from->count;
-    to->size_bytes += from->size_bytes;
-    from->count = from->size_bytes = 0;
-}
-
 static bool check_holds(struct flow *flow)
 {
     pthread_mutex_lock(&flow->check_lock);
@@ -142,11 +115,11 @@ void outbox_commit(struct outbox *o, uint64_t commit_lsn, uint64_t end_lsn, int6
     }
     bool alone = check_holds(o->flow); /* so that bronze can end a commit between any two */
     if (alone) outbox_flush(o);
-    append(o->ready, o->open);
-    o->ready->last_lsn = commit_lsn;
-    o->ready->end_lsn = end_lsn;
-    o->ready->commit_us = commit_us;
-    o->ready->transactions++;
+    o->open->last_lsn = commit_lsn;
+    o->open->end_lsn = end_lsn;
+    o->open->commit_us = commit_us;
+    o->open->transactions = 1;
+    change_batch_append(o->ready, o->open);
     if (alone || o->ready->size_bytes >= (size_t)o->flow->config->flush_bytes) outbox_flush(o);
 }
 

@@ -188,7 +188,8 @@ bool stream_step(struct capture *c, enum progress *out, struct error *err)
     size_t queued_before = c->outbox.count - c->outbox.head;
     if (!outbox_push(&c->outbox, queued_before ? IDLE_WAIT_US : 0)) return tell(c, err);
     if (!read_frames(c, &some, err) || !resync_step(c, err)) return false;
-    if (c->outbox.ready->count && queue_count(flow_out(c->flow)) == 0) outbox_flush(&c->outbox);
+    /* bronze takes one batch at a time, the producer all that wait */
+    if (c->outbox.ready->count && (c->flow->kafka || queue_count(flow_out(c->flow)) == 0)) outbox_flush(&c->outbox);
     consider_heartbeat(c, false);
     if (outbox_push(&c->outbox, 0) && queued_before) some = true;
     if (!tell(c, err)) return false;

@@ -17,10 +17,11 @@ char *stream_position_key(const struct config *config)
     return mem_format("{\"slot\":\"%s\"}", config->slot); /* a slot's name needs no escapes */
 }
 
-char *stream_transactional_id(const struct config *config)
+char *stream_transactional_id(const struct config *config, int number)
 {
     if (!config->stream_transactions) return NULL;
-    return mem_format("millrace-%s-%s", config->topic_prefix, config->slot);
+    if (number == 0) return mem_format("millrace-%s-%s", config->topic_prefix, config->slot);
+    return mem_format("millrace-%s-%s-%d", config->topic_prefix, config->slot, number);
 }
 
 void stream_position_free(struct stream_position *p)
@@ -101,10 +102,9 @@ static bool search(struct kafka_admin *admin, const struct kafka_partition *p, s
     return true;
 }
 
-/* Two captures of one name would write over each other: the older one is shut out before anything is read. */
-static bool fence(const struct config *config, struct error *err)
+static bool fence(const struct config *config, int number, struct error *err)
 {
-    char *id = stream_transactional_id(config);
+    char *id = stream_transactional_id(config, number);
     struct kafka_producer *p = NULL;
     bool ok = !id || kafka_producer_open(&p, config, id, err);
     if (ok && id && !kafka_producer_init(p, FENCE_US, err)) {
@@ -139,8 +139,10 @@ bool stream_position_look(struct kafka_admin *admin, const struct config *config
 bool stream_position_read(const struct config *config, struct stream_position *out, struct error *err)
 {
     struct kafka_admin *admin = NULL;
-    bool found;
-    bool ok = fence(config, err) && kafka_admin_open(&admin, config, err) &&
+    bool found, ok = true;
+    /* Two captures of one name would write over each other: the older one is shut out before anything is read. */
+    for (int i = 0; ok && i < STREAM_PRODUCERS; i++) ok = fence(config, i, err);
+    ok = ok && kafka_admin_open(&admin, config, err) &&
               stream_position_look(admin, config, &found, out, err);
     kafka_admin_close(admin);
     return ok;

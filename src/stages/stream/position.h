@@ -11,6 +11,8 @@
 #include "base/config.h"
 #include "stages/copies.h"
 
+enum { STREAM_PRODUCERS = 3 };
+
 struct stream_position {
     uint64_t lsn;          /* everything below is in the topics; while the first copy runs, its id */
     uint64_t previous_lsn; /* end of the last transaction with events; 0: none yet */
@@ -29,7 +31,9 @@ bool stream_position_decode(struct slice json, struct stream_position *out, stru
 /* Name and key; from mem_*. */
 char *stream_position_topic(const struct config *config);
 char *stream_position_key(const struct config *config);
-/* One for all runs of a capture; from mem_*. NULL without transactions. */
-char *stream_transactional_id(const struct config *config);
+/* The same for all runs of a capture; from mem_*. NULL without transactions. number: below STREAM_PRODUCERS,
+ * of the producers that take turns: Kafka writes the end of a transaction after it has promised it, and lets its
+ * producer begin no other until then. */
+char *stream_transactional_id(const struct config *config, int number);
 
 #endif

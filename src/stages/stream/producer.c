@@ -32,8 +32,15 @@ static void make_run_id(char *out, size_t size)
 
 static bool open_kafka(struct producer *p, struct error *err)
 {
-    return kafka_producer_open(&p->kafka, p->config, p->transactional_id, err) &&
-           kafka_admin_open(&p->admin, p->config, err);
+    bool ok = true;
+    for (int i = 0; ok && (i == 0 || (p->transactional && i < STREAM_PRODUCERS)); i++) {
+        char *id = stream_transactional_id(p->config, i);
+        p->transactional = id != NULL;
+        ok = kafka_producer_open(&p->turns[i], p->config, id, err);
+        mem_free(id);
+    }
+    p->kafka = p->turns[0];
+    return ok && kafka_admin_open(&p->admin, p->config, err);
 }
 
 static bool producer_open(struct flow *flow, void **self, struct error *err)
@@ -42,7 +49,6 @@ static bool producer_open(struct flow *flow, void **self, struct error *err)
     p->flow = flow;
     p->config = flow->config;
     p->status = &flow->status[STAGE_PRODUCER];
-    p->transactional_id = stream_transactional_id(p->config);
     p->position_topic = stream_position_topic(p->config);
     p->position_key = stream_position_key(p->config);
     p->transaction_topic = mem_format("%s.transaction", p->config->topic_prefix);
@@ -66,7 +72,7 @@ static void producer_close(void *self)
         struct error ignored;
         if (!kafka_abort(p->kafka, CLOSE_US, &ignored)) log_debug("producer", "open transaction left", "%s", ignored.text);
     }
-    kafka_producer_close(p->kafka, CLOSE_US);
+    for (int i = 0; i < STREAM_PRODUCERS; i++) kafka_producer_close(p->turns[i], CLOSE_US);
     kafka_admin_close(p->admin);
     change_batch_free(p->batch);
     undo_forget(p);
@@ -78,7 +84,6 @@ static void producer_close(void *self)
     buf_free(&p->value);
     buf_free(&p->boundary_key);
     buf_free(&p->boundary);
-    mem_free(p->transactional_id);
     mem_free(p->position_topic);
     mem_free(p->position_key);
     mem_free(p->transaction_topic);
@@ -97,7 +102,8 @@ static bool get_ready(struct producer *p, struct error *err)
                                                   .replication = (int)p->config->topic_creation_default_replication_factor,
                                                   .cleanup_policy = "compact",
                                                   .retention_ms = -1};
-    if (p->transactional_id && !kafka_producer_init(p->kafka, INIT_US, err)) return false;
+    for (int i = 0; p->transactional && i < STREAM_PRODUCERS; i++)
+        if (!kafka_producer_init(p->turns[i], INIT_US, err)) return false;
     if (!kafka_ensure_topic(p->admin, p->position_topic, &settings, INIT_US, err)) return false;
     p->ready = true;
     stage_state(p->status, "streaming");
@@ -106,13 +112,14 @@ static bool get_ready(struct producer *p, struct error *err)
 
 static bool begin(struct producer *p, struct error *err)
 {
-    if (!p->transactional_id || p->in_transaction) return true;
+    if (!p->transactional || p->in_transaction) return true;
     if (!kafka_begin(p->kafka, err)) return false;
     p->in_transaction = true;
     return true;
 }
 
-/* The outcome of a commit that ran out of time is not known: it is asked for again until it is. */
+/* The outcome of a commit that ran out of time is not known: it is asked for again until it is. Only then does the
+ * other producer begin: what it writes comes after in every partition, and is seen after. */
 static bool commit(struct producer *p, struct error *err)
 {
     p->committing = true;
@@ -121,13 +128,15 @@ static bool commit(struct producer *p, struct error *err)
         return false;
     }
     p->committing = p->in_transaction = false;
+    p->turn = (p->turn + 1) % STREAM_PRODUCERS;
+    p->kafka = p->turns[p->turn];
     return true;
 }
 
 /* With transactions the position goes with the records; without them after their acknowledgement. */
 static bool finish(struct producer *p, struct error *err)
 {
-    if (p->transactional_id) {
+    if (p->transactional) {
         if (!send_position(p, err)) return false;
         failpoint("producer.sent");
         if (!commit(p, err)) return false;
@@ -143,7 +152,7 @@ static bool finish(struct producer *p, struct error *err)
 static bool send_batch(struct producer *p, struct change_batch *batch, struct error *err)
 {
     if (!begin(p, err) || !records_of_batch(p, batch, err)) return false;
-    p->halfway = batch->partial && p->transactional_id;
+    p->halfway = batch->partial && p->transactional;
     if (batch->partial) return true;
     p->position.lsn = batch->end_lsn;
     if (batch->transactions) p->position.previous_lsn = batch->end_lsn;
@@ -188,7 +197,7 @@ static bool failed(struct producer *p, struct error *err)
 {
     struct error abort_error;
     if (p->committing) return error_wrap(err, "producer");
-    bool halfway = p->transactional_id && (p->halfway || p->batch->continues);
+    bool halfway = p->transactional && (p->halfway || p->batch->continues);
     if (p->in_transaction && err->kind != ERROR_FATAL && !abort_transaction(p, &abort_error))
         log_error("producer", "abort", &abort_error);
     undo_all(p);
@@ -206,7 +215,7 @@ static bool heartbeat(struct producer *p, struct error *err)
     if (every_us == 0 || now_us - p->last_heartbeat_us < every_us || p->halfway || p->position.lsn == 0) return true;
     p->last_heartbeat_us = now_us;
     if (!begin(p, err) || !send_heartbeat(p, err)) return false;
-    return p->transactional_id ? commit(p, err) : kafka_flush(p->kafka, COMMIT_US, err);
+    return p->transactional ? commit(p, err) : kafka_flush(p->kafka, COMMIT_US, err);
 }
 
 /* What an earlier step left open. */
@@ -226,6 +235,24 @@ static void note_trouble(struct producer *p)
     else stage_state(p->status, p->position.copies.complete ? "streaming" : "copying");
 }
 
+static bool whole(const struct change_batch *batch)
+{
+    return batch && batch->transactions && !batch->partial && !batch->continues;
+}
+
+/* All transactions that wait, up to flush_bytes: the next commit carries them together. */
+static struct change_batch *take_batch(struct producer *p)
+{
+    struct queue *events = &p->flow->events;
+    struct change_batch *batch = queue_pop(events, WAIT_US);
+    while (whole(batch) && batch->size_bytes < (size_t)p->config->flush_bytes && whole(queue_peek(events))) {
+        struct change_batch *more = queue_pop(events, 0);
+        change_batch_append(batch, more);
+        change_batch_free(more);
+    }
+    return batch;
+}
+
 static bool producer_step(void *self, enum progress *out, struct error *err)
 {
     struct producer *p = self;
@@ -233,10 +260,12 @@ static bool producer_step(void *self, enum progress *out, struct error *err)
     if (!get_ready(p, err)) return error_wrap(err, "producer");
     if (!resolve(p, err)) return false;
     note_trouble(p);
-    if (!p->batch) p->batch = queue_pop(&p->flow->events, WAIT_US);
+    if (!p->batch) p->batch = take_batch(p);
     if (!p->batch) {
         p->records = 0;
-        return (kafka_poll(p->kafka, 0, err) && heartbeat(p, err)) || error_wrap(err, "producer");
+        for (int i = 0; i < STREAM_PRODUCERS; i++)
+            if (p->turns[i] && !kafka_poll(p->turns[i], 0, err)) return error_wrap(err, "producer");
+        return heartbeat(p, err) || error_wrap(err, "producer");
     }
     *out = PROGRESS_SOME;
     int64_t start_us = clock_mono_us();

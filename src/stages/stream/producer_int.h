@@ -56,11 +56,14 @@ struct producer {
     const struct config *config;
     struct stage_status *status;
     struct debezium_options options;
-    struct kafka_producer *kafka;
+    struct kafka_producer *kafka; /* the one whose turn it is */
+    struct kafka_producer *turns[STREAM_PRODUCERS]; /* of transactions; without them only the first is there */
+    size_t turn;
     struct kafka_admin *admin;
     struct map topics; /* table -> struct topic * */
     struct buf key, value, boundary_key, boundary; /* the latter: between a record's key and its value */
-    char *transactional_id, *position_topic, *position_key;
+    char *position_topic, *position_key;
+    bool transactional;
     char *transaction_topic, *message_topic, *heartbeat_topic; /* made when first needed */
     bool transaction_made, message_made, heartbeat_made;
     char *database;
