@@ -75,3 +75,27 @@ def compare(capture, setup, shop, names, mode, live):
         wait_for(identical, timeout=40, what="identical", every=1)
     except AssertionError:
         raise AssertionError(outputs[-1][-6000:]) from None
+
+
+def test_texts_are_the_same_bytes(capture, setup, shop, consume_all):
+    """A key's bytes say which partition it goes to, and which records compaction takes for the same."""
+    shop.run("CREATE TABLE texts (id text PRIMARY KEY, body text)")
+    shop.run(f"CREATE PUBLICATION {setup.name} FOR TABLE texts")
+    prefix = capture.extra[capture.extra.index("--topic-prefix") + 1]
+    without = ("key.converter.schemas.enable=false", "value.converter.schemas.enable=false")
+    setup("--tables", "public.texts", *[word for option in without for word in ("--set", option)])
+    capture.extra += ["--publication", setup.name, "--slot", "m" + setup.name, "--tables", "public.texts",
+                      *["--" + option for option in without]]
+    capture.start()
+    wait_for(lambda: shop.run("SELECT count(*) FROM pg_replication_slots WHERE active AND database = current_database()")
+             [0][0] == 2, what="both captures streaming")
+    strange = ["".join(map(chr, [*range(1, 32), 127])), "\"\\/<>&'", "\u0080\u00a0\u07ff\u0800\u2028\u2029\ufeff\ufffd\uffff",
+               "\U00010000\U0001F600\U0010FFFF", "Đơn hàng 🛒 số 1\n"]
+    for value in strange:
+        shop.run("INSERT INTO texts VALUES (%s, %s)", value, value + value)
+
+    def told(topic_prefix):
+        return [(r["key"], r["value"].split('"after":')[1].split(',"source"')[0]) for r in consume_all(topic_prefix + ".")
+                if r["topic"] == topic_prefix + ".public.texts"]
+    wait_for(lambda: len(told(prefix)) == len(told(setup.name)) == len(strange), what="all of both", every=0.5)
+    assert told(prefix) == told(setup.name)

@@ -4,7 +4,7 @@
 static void make_field(const struct debezium_table *t, const struct debezium_column *c, struct debezium_field *f)
 {
     struct buf label = {0};
-    buf_put_json(&label, slice_of(c->name));
+    debezium_put_string(slice_of(c->name), &label);
     buf_put_char(&label, ':');
     f->label_len = label.len;
     f->label = buf_take(&label);

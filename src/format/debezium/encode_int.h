@@ -72,6 +72,10 @@ void debezium_put_placeholder(const struct debezium_options *o, const struct deb
 void debezium_put_base64(const unsigned char *bytes, size_t len, bool url_safe, struct buf *json);
 void debezium_put_binary(enum debezium_binary mode, const unsigned char *bytes, size_t len, struct buf *json);
 
+/* text.c: a string of an event; one inside JSON that is a string itself (of Java's other generator). */
+void debezium_put_string(struct slice s, struct buf *json);
+void debezium_put_inner_string(struct slice s, struct buf *json);
+
 /* number.c */
 bool debezium_put_decimal(const struct debezium_options *o, struct slice text, int scale, struct buf *json);
 bool debezium_put_free_decimal(const struct debezium_options *o, struct slice text, struct buf *json);

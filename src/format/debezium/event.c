@@ -48,9 +48,9 @@ static void put_source(const struct debezium_event *e, struct buf *json)
     size_t schema = dot ? (size_t)(dot - e->table.data) : 0;
     struct slice table = dot ? (struct slice){dot + 1, e->table.len - schema - 1} : e->table;
     buf_put_text(json, "{\"version\":");
-    buf_put_json(json, slice_of(e->version));
+    debezium_put_string(slice_of(e->version), json);
     buf_put_text(json, ",\"connector\":\"postgresql\",\"name\":");
-    buf_put_json(json, slice_of(e->prefix));
+    debezium_put_string(slice_of(e->prefix), json);
     put_number(json, ",\"ts_ms\":", e->commit_us / 1000);
     buf_put_text(json, e->snapshot ? ",\"snapshot\":\"" : ",\"snapshot\":null");
     if (e->snapshot) {
@@ -58,19 +58,19 @@ static void put_source(const struct debezium_event *e, struct buf *json)
         buf_put_char(json, '"');
     }
     buf_put_text(json, ",\"db\":");
-    buf_put_json(json, slice_of(e->database ? e->database : ""));
+    debezium_put_string(slice_of(e->database ? e->database : ""), json);
     put_sequence(e, json);
     put_number(json, ",\"ts_us\":", e->commit_us);
     put_number(json, ",\"ts_ns\":", e->commit_us * 1000);
     buf_put_text(json, ",\"schema\":");
-    buf_put_json(json, dot ? (struct slice){e->table.data, schema} : SLICE(""));
+    debezium_put_string(dot ? (struct slice){e->table.data, schema} : SLICE(""), json);
     buf_put_text(json, ",\"table\":");
-    buf_put_json(json, table.len ? table : SLICE(""));
+    debezium_put_string(table.len ? table : SLICE(""), json);
     if (e->xid) put_number(json, ",\"txId\":", e->xid);
     else buf_put_text(json, ",\"txId\":null");
     put_number(json, ",\"lsn\":", (int64_t)e->lsn);
     buf_put_text(json, ",\"xmin\":null,\"origin\":");
-    if (e->origin.data) buf_put_json(json, e->origin);
+    if (e->origin.data) debezium_put_string(e->origin, json);
     else buf_put_text(json, "null");
     if (e->origin.data) put_number(json, ",\"origin_lsn\":", (int64_t)e->origin_lsn);
     else buf_put_text(json, ",\"origin_lsn\":null");
@@ -95,7 +95,7 @@ static void put_message(const struct debezium_event *e, enum debezium_binary bin
     put_source(e, out);
     put_transaction(e, out);
     buf_put_text(out, ",\"message\":{\"prefix\":");
-    buf_put_json(out, e->message_prefix.len ? e->message_prefix : SLICE(""));
+    debezium_put_string(e->message_prefix.len ? e->message_prefix : SLICE(""), out);
     buf_put_text(out, ",\"content\":");
     debezium_put_binary(binary, (const unsigned char *)e->message_content.data, e->message_content.len, out);
     buf_put_text(out, "}}");
@@ -169,7 +169,7 @@ void debezium_put_transaction(bool end, uint32_t xid, uint64_t lsn, int64_t ts_m
         buf_printf(&json, ",\"event_count\":%" PRIu64 ",\"data_collections\":[", count);
         for (size_t i = 0; i < table_count; i++) {
             buf_put_text(&json, i ? ",{\"data_collection\":" : "{\"data_collection\":");
-            buf_put_json(&json, tables[i].table);
+            debezium_put_string(tables[i].table, &json);
             buf_printf(&json, ",\"event_count\":%" PRIu64 "}", tables[i].count);
         }
         buf_put_char(&json, ']');
@@ -208,7 +208,7 @@ void debezium_put_heartbeat_key(const char *prefix, bool schema, struct buf *key
 {
     struct buf json = {0};
     buf_put_text(&json, "{\"serverName\":");
-    buf_put_json(&json, slice_of(prefix));
+    debezium_put_string(slice_of(prefix), &json);
     buf_put_char(&json, '}');
     debezium_put_wrapped(schema ? "{\"type\":\"struct\",\"fields\":[{\"type\":\"string\",\"optional\":false,\"field\":"
                                   "\"serverName\"}],\"optional\":false,\"name\":"
@@ -222,7 +222,7 @@ void debezium_put_message_key(struct slice message_prefix, bool schema, struct b
 {
     struct buf json = {0};
     buf_put_text(&json, "{\"prefix\":");
-    buf_put_json(&json, message_prefix.len ? message_prefix : SLICE(""));
+    debezium_put_string(message_prefix.len ? message_prefix : SLICE(""), &json);
     buf_put_char(&json, '}');
     debezium_put_wrapped(schema ? "{\"type\":\"struct\",\"fields\":[{\"type\":\"string\",\"optional\":true,\"field\":\"prefix\"}],"
                                   "\"optional\":false,\"name\":\"io.debezium.connector.postgresql.MessageKey\",\"version\":1}"

@@ -132,7 +132,7 @@ static void put_parameters(const struct node *n, const struct debezium_kind_of *
 {
     if (k->labels && k->value == VALUE_TEXT) {
         buf_put_text(json, ",\"parameters\":{\"allowed\":");
-        buf_put_json(json, slice_of(k->labels));
+        debezium_put_string(slice_of(k->labels), json);
         buf_put_char(json, '}');
     } else if (n->parameters[0]) {
         buf_printf(json, ",\"parameters\":%s", n->parameters);
@@ -165,7 +165,7 @@ static void put_field(const struct debezium_options *o, const struct debezium_fi
         buf_put_slice(json, buf_slice(&f->fallback));
     }
     buf_put_text(json, ",\"field\":");
-    buf_put_json(json, slice_of(f->name));
+    debezium_put_string(slice_of(f->name), json);
     buf_put_char(json, '}');
 }
 
@@ -219,7 +219,7 @@ static void put_name(const struct debezium_table *t, const char *suffix, struct 
     debezium_put_topic(t->options.prefix, slice_of(t->name), &name);
     buf_put_char(&name, '.');
     buf_put_text(&name, suffix);
-    buf_put_json(json, buf_slice(&name));
+    debezium_put_string(buf_slice(&name), json);
     buf_free(&name);
 }
 

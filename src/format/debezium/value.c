@@ -95,7 +95,9 @@ static bool take_hstore_text(struct slice text, size_t *at, struct buf *word)
     return (*at)++ < text.len;
 }
 
-static bool put_pairs(struct slice text, struct buf *json)
+typedef void put_text(struct slice s, struct buf *json);
+
+static bool put_pairs(struct slice text, put_text *put, struct buf *json)
 {
     struct buf word = {0};
     bool ok = true;
@@ -104,7 +106,7 @@ static bool put_pairs(struct slice text, struct buf *json)
         if (json->data[json->len - 1] != '{') buf_put_char(json, ',');
         ok = take_hstore_text(text, &at, &word);
         if (!ok) break;
-        buf_put_json(json, word.len ? buf_slice(&word) : SLICE(""));
+        put(word.len ? buf_slice(&word) : SLICE(""), json);
         buf_put_char(json, ':');
         ok = text.len - at >= 2 && memcmp(text.data + at, "=>", 2) == 0;
         if (!ok) break;
@@ -114,7 +116,7 @@ static bool put_pairs(struct slice text, struct buf *json)
             buf_put_text(json, "null");
         } else {
             ok = take_hstore_text(text, &at, &word);
-            if (ok) buf_put_json(json, word.len ? buf_slice(&word) : SLICE(""));
+            if (ok) put(word.len ? buf_slice(&word) : SLICE(""), json);
         }
         while (ok && at < text.len && (text.data[at] == ',' || text.data[at] == ' ')) at++;
     }
@@ -125,10 +127,10 @@ static bool put_pairs(struct slice text, struct buf *json)
 
 static bool put_hstore(const struct debezium_options *o, struct slice text, struct buf *json)
 {
-    if (o->hstore == DEBEZIUM_HSTORE_MAP) return put_pairs(text, json);
+    if (o->hstore == DEBEZIUM_HSTORE_MAP) return put_pairs(text, debezium_put_string, json);
     struct buf inner = {0};
-    bool ok = put_pairs(text, &inner);
-    if (ok) buf_put_json(json, buf_slice(&inner));
+    bool ok = put_pairs(text, debezium_put_inner_string, &inner);
+    if (ok) debezium_put_string(buf_slice(&inner), json);
     buf_free(&inner);
     return ok;
 }
@@ -147,7 +149,7 @@ static bool is_integer(struct slice s)
 static bool put_one(const struct debezium_options *o, const struct debezium_kind_of *k, struct slice text, struct buf *json)
 {
     switch (k->value) {
-    case VALUE_TEXT: buf_put_json(json, text); return true;
+    case VALUE_TEXT: debezium_put_string(text, json); return true;
     case VALUE_INT16:
     case VALUE_INT32:
     case VALUE_INT64:
@@ -317,7 +319,7 @@ static void put_placeholder_array(const struct debezium_options *o, const struct
     } else if (k->value == VALUE_BYTES) {
         debezium_put_base64((const unsigned char *)p, strlen(p), false, json);
     } else {
-        buf_put_json(json, slice_of(p));
+        debezium_put_string(slice_of(p), json);
     }
     buf_put_char(json, ']');
 }
@@ -331,16 +333,17 @@ void debezium_put_placeholder(const struct debezium_options *o, const struct deb
         debezium_put_base64((const unsigned char *)p, strlen(p), false, json);
     } else if (k->value == VALUE_HSTORE) {
         struct buf inner = {0};
+        put_text *put = o->hstore == DEBEZIUM_HSTORE_MAP ? debezium_put_string : debezium_put_inner_string;
         buf_put_char(&inner, '{');
-        buf_put_json(&inner, slice_of(p));
+        put(slice_of(p), &inner);
         buf_put_char(&inner, ':');
-        buf_put_json(&inner, slice_of(p));
+        put(slice_of(p), &inner);
         buf_put_char(&inner, '}');
         if (o->hstore == DEBEZIUM_HSTORE_MAP) buf_put_slice(json, buf_slice(&inner));
-        else buf_put_json(json, buf_slice(&inner));
+        else debezium_put_string(buf_slice(&inner), json);
         buf_free(&inner);
     } else if (k->value == VALUE_TEXT || k->value == VALUE_BYTES) {
-        buf_put_json(json, slice_of(p));
+        debezium_put_string(slice_of(p), json);
     } else {
         buf_put_text(json, "null");
     }
