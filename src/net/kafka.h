@@ -67,8 +67,9 @@ struct kafka_message {
     void *handle;
 };
 
-/* Where to begin in a partition that this consumer has been given; next offset to read, -1: from the beginning. */
-typedef int64_t kafka_start(void *arg, const char *topic, int32_t partition);
+/* Where to begin in a partition that this consumer has been given; next offset to read, -1: from the beginning.
+ * False: not known yet; asked again after a while, nothing of the partition is read until then. */
+typedef bool kafka_start(void *arg, const char *topic, int32_t partition, int64_t *next);
 /* A partition was taken away: what is not committed of it must not be. */
 typedef void kafka_lost(void *arg, const char *topic, int32_t partition);
 
@@ -84,16 +85,16 @@ struct kafka_consumer_hooks {
 bool kafka_consumer_open(struct kafka_consumer **out, const struct config *config, const char *group,
                          const char *topics, const struct kafka_consumer_hooks *hooks, struct error *err) MUST_CHECK;
 void kafka_consumer_close(struct kafka_consumer *c);
-/* Calls each() for up to `most` messages, waiting up to timeout_us for the first. Messages are valid in each() only.
+/* Calls each() for up to `most` messages, but for none while there are gaps to be taken, waiting up to timeout_us for the first. Messages are valid in each() only.
  * each() false: stops there, that message is given again by the next call. *count holds on an error too, which comes
  * when something must be changed, or when a trouble has lasted ten seconds; the next call goes on. */
 typedef bool kafka_each(void *arg, const struct kafka_message *m);
-/* The broker no longer has the offset that was asked for (retention, deleted records; wanted > oldest: not any more,
- * the topic was made anew): reading goes on at the oldest. */
+/* The broker does not have the offset that was asked for. wanted < oldest: its records were deleted. wanted > end: the
+ * topic was made anew, or has lost its newest records. Reading goes on at the oldest. */
 struct kafka_gap {
     char topic[256];
     int32_t partition;
-    int64_t wanted, oldest;
+    int64_t wanted, oldest, end;
 };
 bool kafka_consume(struct kafka_consumer *c, size_t most, int64_t timeout_us, kafka_each *each, void *arg,
                    size_t *count, struct error *err) MUST_CHECK;
@@ -116,7 +117,7 @@ struct kafka_admin;
 struct kafka_partition {
     char *topic;
     int32_t partition;
-    int64_t oldest, end; /* end: of what read_committed may read (last stable offset) */
+    int64_t oldest, end; /* end: of all that is there, with what open transactions have written */
 };
 struct kafka_partitions {
     struct kafka_partition *items;
@@ -141,7 +142,8 @@ bool kafka_offset_at(struct kafka_admin *a, const char *topic, int32_t partition
 /* Makes the topic when it is not there; an existing one stays as it is. */
 bool kafka_ensure_topic(struct kafka_admin *a, const char *topic, const struct kafka_topic_settings *settings,
                         int64_t timeout_us, struct error *err) MUST_CHECK;
-/* Reads messages of one partition from an offset on, at most `most` and not past its end as of now. */
+/* Reads messages of one partition from an offset on, at most `most` and not past the end of what
+ * is committed now. */
 bool kafka_read(struct kafka_admin *a, const char *topic, int32_t partition, int64_t offset, size_t most,
                 int64_t timeout_us, kafka_each *each, void *arg, struct error *err) MUST_CHECK;
 /* Whether topics (a list as above) holds this name. */

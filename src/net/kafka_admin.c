@@ -1,6 +1,8 @@
-/* Questions to the cluster. The client is a consumer that never joins a group: its isolation level makes
- * the broker answer with the last stable offset where the end of a partition is asked for (librdkafka sends
- * the level with every ListOffsets request; a function of its own for that came with 2.3). */
+/* Questions to the cluster. The client is a consumer that never joins a group. Its isolation level makes the broker
+ * answer with the last stable offset where the end of a partition is asked for (librdkafka sends the level with every
+ * ListOffsets request; a function of its own for that came with 2.3). Where the end of all that is there is wanted,
+ * a second client asks: what a transaction has written counts as soon as its commit is promised, which is before it
+ * may be read. */
 #include "net/kafka_int.h"
 
 #include "base/clock.h"
@@ -12,13 +14,33 @@ enum { AGAIN_US = 100000, CLOSE_MS = 100 };
 
 struct kafka_admin {
     struct kafka_client client; /* first: the opaque of all callbacks */
+    rd_kafka_t *uncommitted;
 };
+
+static bool open_uncommitted(struct kafka_admin *a, const rd_kafka_conf_t *like, struct error *err)
+{
+    char reason[512];
+    rd_kafka_conf_t *conf = rd_kafka_conf_dup(like);
+    rd_kafka_conf_set_error_cb(conf, NULL); /* nobody polls it: nothing may wait there */
+    rd_kafka_conf_set_stats_cb(conf, NULL);
+    if (rd_kafka_conf_set(conf, "statistics.interval.ms", "0", reason, sizeof reason) == RD_KAFKA_CONF_OK &&
+        rd_kafka_conf_set(conf, "isolation.level", "read_uncommitted", reason, sizeof reason) == RD_KAFKA_CONF_OK)
+        a->uncommitted = rd_kafka_new(RD_KAFKA_CONSUMER, conf, reason, sizeof reason);
+    if (a->uncommitted) return true;
+    rd_kafka_conf_destroy(conf);
+    return error_set(err, ERROR_CONFIG, "Kafka: %s; check the settings `kafka.*`", reason);
+}
 
 bool kafka_admin_open(struct kafka_admin **out, const struct config *config, struct error *err)
 {
     struct kafka_admin *a = mem_alloc(sizeof *a);
     rd_kafka_conf_t *conf = kafka_conf(&a->client, KAFKA_ADMIN, config, "millrace", err);
+    if (conf && !open_uncommitted(a, conf, err)) {
+        rd_kafka_conf_destroy(conf);
+        conf = NULL;
+    }
     if (!conf || !kafka_client_open(&a->client, KAFKA_ADMIN, conf, err)) {
+        if (a->uncommitted) rd_kafka_destroy_flags(a->uncommitted, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
         kafka_client_free(&a->client);
         mem_free(a);
         return false;
@@ -31,6 +53,7 @@ bool kafka_admin_open(struct kafka_admin **out, const struct config *config, str
 void kafka_admin_close(struct kafka_admin *a)
 {
     if (!a) return;
+    rd_kafka_destroy_flags(a->uncommitted, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
     rd_kafka_destroy_flags(a->client.rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
     kafka_client_free(&a->client);
     mem_free(a);
@@ -84,15 +107,15 @@ static bool ask_topics(struct kafka_admin *a, int64_t end, const struct rd_kafka
 
 /* --- ends --- */
 
-/* Sets each item's offset to what is known of the time in it: milliseconds, or RD_KAFKA_OFFSET_BEGINNING or
- * _END. */
-static bool ask_offsets(struct kafka_admin *a, rd_kafka_topic_partition_list_t *list, int64_t end,
+/* Sets each item's offset to what is known of the time in it: milliseconds, or RD_KAFKA_OFFSET_BEGINNING or _END.
+ * rk: the client that asks. */
+static bool ask_offsets(struct kafka_admin *a, rd_kafka_t *rk, rd_kafka_topic_partition_list_t *list, int64_t end,
                         struct error *err)
 {
     rd_kafka_topic_partition_list_t *question = rd_kafka_topic_partition_list_copy(list);
     bool well = false;
     for (;;) {
-        rd_kafka_resp_err_t code = rd_kafka_offsets_for_times(a->client.rk, list, kafka_ms(left(end)));
+        rd_kafka_resp_err_t code = rd_kafka_offsets_for_times(rk, list, kafka_ms(left(end)));
         const char *topic = list->elems[0].topic;
         for (int i = 0; !code && i < list->cnt; i++) {
             code = list->elems[i].err;
@@ -139,7 +162,7 @@ static bool ask_bounds(struct kafka_admin *a, struct kafka_partitions *out, int6
     if (!out->count) return true;
     rd_kafka_topic_partition_list_t *oldest = list_of(out, RD_KAFKA_OFFSET_BEGINNING);
     rd_kafka_topic_partition_list_t *ends = list_of(out, RD_KAFKA_OFFSET_END);
-    bool well = ask_offsets(a, oldest, end, err) && ask_offsets(a, ends, end, err);
+    bool well = ask_offsets(a, a->client.rk, oldest, end, err) && ask_offsets(a, a->uncommitted, ends, end, err);
     for (size_t i = 0; well && i < out->count; i++) {
         out->items[i].oldest = offset_in(oldest, &out->items[i]);
         out->items[i].end = offset_in(ends, &out->items[i]);
@@ -184,7 +207,7 @@ static bool offset_of(struct kafka_admin *a, const char *topic, int32_t partitio
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(list, topic, partition)->offset = time;
-    bool well = ask_offsets(a, list, end, err);
+    bool well = ask_offsets(a, a->client.rk, list, end, err);
     *out = list->elems[0].offset;
     rd_kafka_topic_partition_list_destroy(list);
     return well;

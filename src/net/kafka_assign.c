@@ -6,8 +6,9 @@
  * Each partition that was ever ours has a `kafka_part`. Invariants:
  *   1. next is the offset after the last message that each() accepted, or where reading was asked to begin;
  *   2. a message of a part that is not ours, or before next, is dropped: it was on its way meanwhile;
- *   3. a part is stuck from the broker's "offset out of range" until kafka_settle() has begun it again. A
- * seek does not wake it, librdkafka having stopped it: it must be taken out and put in again. */
+ *   3. a part is stuck from the broker's "offset out of range", or because the hook does not know yet where to begin,
+ *      until kafka_settle() has begun it again. A seek does not wake it, librdkafka having stopped it: it must be
+ *      taken out and put in again. Nothing of it is given meanwhile. */
 #include "net/kafka_consumer_int.h"
 
 #include "base/clock.h"
@@ -47,7 +48,19 @@ void kafka_free_part(void *p)
 static void unstick(struct kafka_consumer *c, struct kafka_part *part)
 {
     c->stuck -= part->stuck;
-    part->stuck = false;
+    part->stuck = part->unknown = false;
+}
+
+/* The hook says where; from the end on, for nothing, when it does not know. */
+static void ask_start(struct kafka_consumer *c, struct kafka_part *part)
+{
+    int64_t start = -1;
+    unstick(c, part);
+    if (!c->hooks.start(c->hooks.arg, part->topic, part->partition, &start)) {
+        part->stuck = part->unknown = true;
+        c->stuck++;
+    }
+    part->next = part->unknown ? RD_KAFKA_OFFSET_END : start < 0 ? RD_KAFKA_OFFSET_BEGINNING : start;
 }
 
 void kafka_drop_held(struct kafka_consumer *c, const struct kafka_part *part)
@@ -60,18 +73,17 @@ void kafka_drop_held(struct kafka_consumer *c, const struct kafka_part *part)
     c->held = NULL;
 }
 
-/* The hook says where; put into the list, which is then assigned. */
+/* Where they begin is put into the list, which is then assigned. */
 static void take(struct kafka_consumer *c, rd_kafka_topic_partition_list_t *list)
 {
     for (int i = 0; i < list->cnt; i++) {
         rd_kafka_topic_partition_t *p = &list->elems[i];
         struct kafka_part *part = kafka_part_of(c, p->topic, p->partition);
-        int64_t start = c->hooks.start(c->hooks.arg, p->topic, p->partition);
-        unstick(c, part);
+        ask_start(c, part);
         kafka_drop_held(c, part);
         c->ours += !part->ours;
         part->ours = true;
-        part->next = start < 0 ? RD_KAFKA_OFFSET_BEGINNING : start;
+        part->end = 0;
         p->offset = part->next;
     }
     if (list->cnt) kafka_note_progress(&c->client);
@@ -84,6 +96,7 @@ static void lose(struct kafka_consumer *c, struct kafka_part *part)
     kafka_drop_held(c, part);
     part->ours = false;
     c->ours--;
+    c->last = NULL; /* its handle may go, and the address be another's */
     if (c->hooks.lost && !c->closing) c->hooks.lost(c->hooks.arg, part->topic, part->partition);
 }
 
@@ -167,6 +180,7 @@ void kafka_begin_again(struct kafka_consumer *c, struct kafka_part *part)
 {
     rd_kafka_topic_partition_list_t *list;
     unstick(c, part);
+    c->last = NULL;
     if (is_eager(c)) {
         kafka_drop_held(c, NULL);
         list = kafka_list_ours(c);
@@ -223,7 +237,7 @@ void kafka_search(struct kafka_consumer *c)
 
 /* --- gaps --- */
 
-static void note_gap(struct kafka_consumer *c, const struct kafka_part *part, int64_t oldest)
+static void note_gap(struct kafka_consumer *c, const struct kafka_part *part, int64_t oldest, int64_t end)
 {
     MEM_GROW(c->gaps, c->gap_count, c->gap_cap);
     struct kafka_gap *gap = &c->gaps[c->gap_count++];
@@ -231,11 +245,17 @@ static void note_gap(struct kafka_consumer *c, const struct kafka_part *part, in
     gap->partition = part->partition;
     gap->wanted = part->next;
     gap->oldest = oldest;
+    gap->end = end;
 }
 
 static void settle_part(struct kafka_consumer *c, struct kafka_part *part)
 {
     int64_t oldest, end;
+    if (part->unknown) {
+        ask_start(c, part);
+        if (!part->unknown) kafka_begin_again(c, part);
+        return;
+    }
     rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(c->client.rk, part->topic, part->partition,
                                                                 &oldest, &end, QUESTION_MS);
     if (code) {
@@ -244,15 +264,16 @@ static void settle_part(struct kafka_consumer *c, struct kafka_part *part)
     }
     /* Within the bounds: a leader that was behind for a moment. */
     if (part->next < oldest || part->next > end) {
-        if (part->next >= 0) note_gap(c, part, oldest);
+        if (part->next >= 0) note_gap(c, part, oldest, end);
         part->next = oldest;
+        part->end = 0;
     }
     kafka_begin_again(c, part);
 }
 
 void kafka_settle(struct kafka_consumer *c)
 {
-    if (!c->stuck || clock_mono_us() < c->settle_us) return;
+    if (!c->stuck || c->gap_count || clock_mono_us() < c->settle_us) return;
     size_t at = 0;
     struct slice key;
     void *value;

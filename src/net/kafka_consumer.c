@@ -92,7 +92,7 @@ enum given { GIVEN, DROPPED, REFUSED };
 static enum given give(struct kafka_consumer *c, rd_kafka_message_t *m, kafka_each *each, void *arg)
 {
     struct kafka_part *part = part_for(c, m);
-    if (!part->ours || m->offset < part->next) {
+    if (!part->ours || part->stuck || m->offset < part->next) {
         rd_kafka_message_destroy(m);
         return DROPPED;
     }
@@ -121,6 +121,7 @@ bool kafka_consume(struct kafka_consumer *c, size_t most, int64_t timeout_us, ka
         if (*count == 0) {
             kafka_search(c);
             kafka_settle(c);
+            if (c->gap_count) return true;
             left = end - clock_mono_us();
         }
         rd_kafka_message_t *m = next_message(c, *count ? 0 : left);

@@ -9,6 +9,7 @@ struct kafka_part {
     char *topic;
     int32_t partition;
     bool ours, stuck;
+    bool unknown; /* where to begin; stuck too */
     int64_t next; /* may be RD_KAFKA_OFFSET_BEGINNING */
     int64_t end;  /* where the newest end was met */
 };

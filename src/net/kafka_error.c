@@ -11,7 +11,9 @@
     "`kafka.sasl.password`"
 #define SIZE_ADVICE "raise `kafka.message.max.bytes` here and max.message.bytes of the topic"
 #define REACH_ADVICE "check that the brokers run and that `bootstrap_servers` names them"
-#define FENCED_ADVICE "another process uses the same names: stop one of them"
+#define FENCED_ADVICE                                                                                      \
+    "another process uses the same names: stop one of them; or a transaction was open for longer than "      \
+    "`kafka.transaction.timeout.ms`: start again"
 
 static const struct verdict {
     rd_kafka_resp_err_t code;

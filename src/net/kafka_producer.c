@@ -99,7 +99,10 @@ static bool check_deliveries(struct kafka_producer *p, struct error *err)
         p->state = ABORTABLE;
     else
         p->failed = false;
-    if (rd_kafka_fatal_error(p->client.rk, NULL, 0)) p->state = DEAD;
+    if (rd_kafka_fatal_error(p->client.rk, NULL, 0)) {
+        p->state = DEAD;
+        err->kind = ERROR_FATAL;
+    }
     return false;
 }
 
@@ -108,7 +111,10 @@ static bool check(struct kafka_producer *p, struct error *err)
 {
     if (!check_deliveries(p, err)) return false;
     if (kafka_due(&p->client, err)) return true;
-    if (rd_kafka_fatal_error(p->client.rk, NULL, 0)) p->state = DEAD;
+    if (rd_kafka_fatal_error(p->client.rk, NULL, 0)) {
+        p->state = DEAD;
+        err->kind = ERROR_FATAL;
+    }
     return false;
 }
 
@@ -217,6 +223,7 @@ static bool fail_transaction(struct kafka_producer *p, rd_kafka_error_t *e, cons
         p->state = PENDING;
     }
     kafka_fail(&p->client, err, code, reason[0] ? reason : rd_kafka_error_string(e), "%s", what);
+    if (p->state == DEAD) err->kind = ERROR_FATAL; /* whatever the cause, this client never works again */
     /* Not the transaction's own fault, but of what was to be written in it. */
     if (p->state == ABORTABLE && p->failed) *err = p->failure;
     rd_kafka_error_destroy(e);

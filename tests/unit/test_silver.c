@@ -82,6 +82,7 @@ struct event {
     int epoch;
     unsigned lsn, ordinal;
     const char *key, *old_key, *before, *after, *unchanged;
+    const char *topic; /* through Kafka: lsn is the arrival, ordinal the event's LSN */
 };
 
 static void put(struct world *w, struct event e)
@@ -97,7 +98,8 @@ static void put(struct world *w, struct event e)
                        .old_key = slice_of(e.old_key),
                        .before = slice_of(e.before),
                        .after = slice_of(e.after),
-                       .unchanged = slice_of(e.unchanged)};
+                       .unchanged = slice_of(e.unchanged),
+                       .topic = slice_of(e.topic)};
     change_encode(&w->feed, &c);
 }
 
@@ -378,6 +380,73 @@ static void leaves_no_ghosts(void **state)
     /* the identical row of the second copy made no version; the ghost has its deletion */
     expect(&w, "notes_history", "_lsn, _op, id",
            "100,r,1\n100,r,2\n100,r,3\n150,c,4\n200,d,2\n200,r,6\n210,u,5\n220,d,3\n");
+    world_end(&w);
+}
+
+/* Through Kafka: arrival, LSN of the event. */
+static struct event arrived(unsigned arrival, char op, unsigned lsn, struct event e)
+{
+    e.op = op;
+    e.lsn = arrival;
+    e.ordinal = lsn;
+    e.topic = "shop.public.notes";
+    return e;
+}
+
+static struct event arrived_bracket(unsigned arrival, char op, const char *id, unsigned begin)
+{
+    return (struct event){.table = "public.notes", .op = op, .lsn = arrival, .ordinal = begin, .key = id, .topic = "t"};
+}
+
+/* What a partition brings once more, from its beginning on, changes nothing. */
+static void an_old_copy_that_arrives_again_is_past(void **state)
+{
+    (void)state;
+    struct world w;
+    world_make(&w, "arrives-again");
+    put_notes_schema(&w);
+    put(&w, arrived_bracket(1, 'B', "100", 1));
+    for (unsigned again = 0; again < 30; again += 10) {
+        put(&w, arrived(2 + again, 'r', 100, NOTE('r', 0, 0, 1, "\"note\":\"a\",\"amount\":\"1.00\"")));
+        put(&w, arrived(3 + again, 'r', 100, NOTE('r', 0, 0, 2, "\"note\":\"b\",\"amount\":\"2.00\"")));
+        put(&w, arrived(4 + again, 'r', 100, NOTE('r', 0, 0, 3, "\"note\":\"c\",\"amount\":\"3.00\"")));
+        if (again == 0) {
+            put(&w, arrived_bracket(5, 'E', "100", 1));
+            put(&w, arrived(6, 'u', 120, NOTE('u', 0, 0, 1, "\"note\":\"newer\",\"amount\":\"1.00\"")));
+            put(&w, arrived(7, 'd', 130, GONE(0, 0, 2)));
+            /* written before the snapshot was made, committed after it */
+            put(&w, arrived(8, 'u', 90, NOTE('u', 0, 0, 3, "\"note\":\"late\",\"amount\":\"3.00\"")));
+        }
+        apply(&w);
+        expect_notes(&w, "1,newer,1.00\n3,late,3.00\n");
+    }
+    world_end(&w);
+}
+
+/* Partitions are read each in its own time. */
+static void partitions_arrive_in_any_order(void **state)
+{
+    (void)state;
+    struct world w;
+    world_make(&w, "partitions");
+    put_notes_schema(&w);
+    /* a row that is newer than the copy, before the copy's begin */
+    put(&w, arrived(1, 'c', 150, NOTE('c', 0, 0, 7, "\"note\":\"new\",\"amount\":null")));
+    put(&w, arrived_bracket(2, 'B', "100", 2));
+    put(&w, arrived(3, 'r', 100, NOTE('r', 0, 0, 1, "\"note\":\"a\",\"amount\":null")));
+    put(&w, arrived_bracket(4, 'E', "100", 2));
+    /* the key moved from 1 to 9; what happened to 1 before comes behind it */
+    struct event moved = arrived(5, 'u', 300, NOTE('u', 0, 0, 9, "\"note\":\"moved\",\"amount\":null"));
+    moved.old_key = "{\"id\":1}";
+    put(&w, moved);
+    put(&w, arrived(6, 'u', 250, NOTE('u', 0, 0, 1, "\"note\":\"before\",\"amount\":null")));
+    apply(&w);
+    expect_notes(&w, "7,new,-\n9,moved,-\n");
+    /* another row takes the old key */
+    put(&w, arrived(7, 'c', 310, NOTE('c', 0, 0, 1, "\"note\":\"again\",\"amount\":null")));
+    put(&w, arrived(8, 'd', 260, GONE(0, 0, 1)));
+    apply(&w);
+    expect_notes(&w, "1,again,-\n7,new,-\n9,moved,-\n");
     world_end(&w);
 }
 
@@ -1467,6 +1536,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(skips_what_stands_at_the_position),
         cmocka_unit_test(fills_unchanged_columns),
         cmocka_unit_test(leaves_no_ghosts),
+        cmocka_unit_test(an_old_copy_that_arrives_again_is_past),
+        cmocka_unit_test(partitions_arrive_in_any_order),
         cmocka_unit_test(an_older_copy_fills_unchanged_columns),
         cmocka_unit_test(a_copied_row_fills_what_it_became),
         cmocka_unit_test(a_copied_row_fills_no_other),

@@ -189,6 +189,8 @@ static bool take_position(struct debezium_decoder *d, const struct parts *p, str
     if (!lsn) lsn = sequence[1];
     if (!lsn && c->op != CHANGE_READ)
         return error_set(err, ERROR_DATA, "source.lsn is missing: the change has no position");
+    if (lsn < 0 || sequence[0] < 0)
+        return error_set(err, ERROR_DATA, "source.lsn or source.sequence is negative: that is no position");
     c->event_lsn = (uint64_t)lsn;
     c->previous_lsn = (uint64_t)sequence[0];
     c->lsn = c->op == CHANGE_READ ? c->event_lsn : c->previous_lsn;
@@ -221,6 +223,8 @@ static bool take_source(struct debezium_decoder *d, const struct parts *p, struc
     if (snapshot.data && !slice_equal(snapshot, SLICE("false")))
         snprintf(out->snapshot, sizeof out->snapshot, "%.*s", (int)(snapshot.len < 40 ? snapshot.len : 40),
                  snapshot.data);
+    out->sequenced = p->sequence.data != NULL;
+    if (p->name.len >= 2) out->prefix = (struct slice){p->name.data + 1, p->name.len - 2};
     return take_times(p, c, err) && take_position(d, p, c, err);
 }
 

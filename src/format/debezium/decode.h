@@ -49,6 +49,8 @@ struct debezium_record {
      * The table has changed (describe it again, decode again), or the event is older than the description. */
     struct slice undescribed;
     char snapshot[40];           /* source.snapshot; "" when streaming */
+    bool sequenced;              /* previous_lsn is known: source.sequence is there (older connectors have none) */
+    struct slice prefix;         /* source.name: the connector's topic.prefix; data NULL: missing */
 };
 
 /* old_key: the header "__debezium.oldkey", data NULL when absent; one that cannot be read is left out. DATA says what is wrong and at

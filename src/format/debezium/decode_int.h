@@ -79,7 +79,7 @@ struct parts {
     struct slice key_schema, key;
     struct slice value_schema, value;
     struct slice before, after, source, op, ts_ms, ts_us;
-    struct slice connector, schema, table, snapshot, sequence;
+    struct slice connector, name, schema, table, snapshot, sequence;
     struct slice source_ts_ms, source_ts_us, source_ts_ns, xid, lsn, origin, origin_lsn;
 };
 

@@ -116,6 +116,7 @@ bool split_value(struct parts *p, enum debezium_kind *kind, struct error *err)
     };
     static const struct member source[] = {
         MEMBER("connector", connector),
+        MEMBER("name", name),
         MEMBER("ts_ms", source_ts_ms),
         MEMBER("snapshot", snapshot),
         MEMBER("sequence", sequence),

@@ -33,6 +33,7 @@ static void capture_close(void *self)
     struct capture *c = self;
     if (c->phase == PHASE_STREAM && c->replication) stream_stop(c);
     if (c->copy) copy_close(c->copy);
+    resync_return_conditions(c);
     pg_close(c->pg);
     pg_close(c->replication);
     outbox_free(&c->outbox);

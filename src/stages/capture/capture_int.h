@@ -23,7 +23,8 @@ bool events_prepare(struct pg *pg, struct capture_table *t, bool copy, struct er
 /* A copy beside the stream that goes to Kafka: a row that the stream has changed since the snapshot must not come
  * after that change. So the stream's keys are noted while the copy runs, and its rows of such keys left out. */
 void window_open(struct capture *c);
-void window_note(struct capture *c, const char *table, struct slice key, struct slice old_key); /* no key: the table */
+void window_note(struct capture *c, const char *table, struct slice key, struct slice old_key);
+void window_truncate(struct capture *c, const char *table);
 void window_filter(struct capture *c, struct change_batch *batch, uint64_t snapshot_lsn);
 void window_close(struct capture *c);
 /* A row of the signal table asks for a copy, or for its end. after: Debezium's payload. */
@@ -253,6 +254,7 @@ struct capture {
     uint64_t begin_lsn; /* of the copy's begin records */
     bool ending;        /* the copy's complete records wait for the queue */
     bool stopping_copy; /* a signal says so */
+    struct map conditions; /* of the copy that runs, whose threads read them; else in capture_memory */
     struct map window;  /* "table\0key" -> commit LSN of its newest change since the copy began */
     bool window_open;
     int64_t next_look_us, next_copy_us;
@@ -306,5 +308,7 @@ struct change_batch *snapshot_brackets(struct capture *c, enum change_op op, uin
 bool resync_step(struct capture *c, struct error *err) MUST_CHECK;
 /* Has it copied if it is not and no copy of it runs. */
 void resync_need(const char *table);
+/* Of a copy that ends unfinished: they are asked for again with it. */
+void resync_return_conditions(struct capture *c);
 
 #endif

@@ -97,13 +97,31 @@ static bool look(struct capture *c, struct error *err)
     return true;
 }
 
+/* Without a key the rows of such a copy cannot be told from those that the stream brings: through Kafka, where they
+ * come without brackets, they would stand twice. */
+static bool needs_brackets(const struct published *p)
+{
+    return events_options() && !p->has_key;
+}
+
+static void refuse_copy(const struct published *p)
+{
+    log_warn("capture", "table cannot be copied beside the stream",
+             "table=%s has no key: what it holds goes to Kafka by a new copy of everything, `millrace resync --slot`",
+             p->table);
+    *map_put(&capture_memory.wanted, slice_of(p->table)) = NULL;
+    *map_put(&capture_memory.copied, slice_of(p->table)) = &capture_memory.copied; /* said once */
+}
+
 static void keep_wanted(struct published_list *list)
 {
     const struct map *wanted = &capture_memory.wanted;
     size_t kept = 0;
     for (size_t i = 0; i < list->count; i++) {
         struct published *p = &list->items[i];
-        if (map_get(wanted, slice_of(p->table)) && p->readable) {
+        if (map_get(wanted, slice_of(p->table)) && needs_brackets(p)) {
+            refuse_copy(p);
+        } else if (map_get(wanted, slice_of(p->table)) && p->readable) {
             struct published keep = *p;
             list->items[i] = list->items[kept];
             list->items[kept++] = keep;
@@ -146,6 +164,30 @@ static bool choose(struct capture *c, struct error *err)
     return true;
 }
 
+/* The copy's own, while its threads read them: a signal may bring others meanwhile. */
+static void take_conditions(struct capture *c)
+{
+    for (size_t i = 0; i < c->copying.count; i++) {
+        struct slice table = slice_of(c->copying.items[i].table);
+        void **from = map_find(&capture_memory.conditions, table);
+        if (!from || !*from) continue;
+        *map_put(&c->conditions, table) = *from;
+        *from = NULL;
+    }
+}
+
+void resync_return_conditions(struct capture *c)
+{
+    struct slice table;
+    void *condition;
+    for (size_t at = 0; map_next(&c->conditions, &at, &table, &condition);) {
+        void **to = map_put(&capture_memory.conditions, table);
+        if (*to) mem_free(condition); /* a newer one has come */
+        else *to = condition;
+    }
+    map_free(&c->conditions, NULL);
+}
+
 static void begin(struct capture *c)
 {
     c->copy_id = capture_memory.next_copy_id++;
@@ -165,13 +207,15 @@ static bool start(struct capture *c, struct error *err)
     const struct published_list list = c->copying;
     if (list.count == 0) return true;
     begin(c);
+    take_conditions(c);
+    c->stopping_copy = false;
     struct copy_plan plan = {
         .config = c->config,
         .status = c->status,
         .epoch = capture_memory.epoch,
         .temporary = true,
         .table_count = list.count,
-        .conditions = &capture_memory.conditions,
+        .conditions = &c->conditions,
         .tables = mem_alloc((list.count + 1) * sizeof *plan.tables),
     };
     snprintf(plan.slot, sizeof plan.slot, "%.40s_copy_%" PRId64, c->config->slot, c->copy_id);
@@ -205,7 +249,7 @@ static void finished(struct capture *c)
     published_free(&c->copying);
     copy_close(c->copy);
     c->copy = NULL;
-    map_clear(&capture_memory.conditions, mem_free);
+    map_free(&c->conditions, mem_free);
     window_close(c);
     stage_recovered(c->status);
     stage_state(c->status, "streaming");
@@ -220,6 +264,7 @@ static void give_up(struct capture *c, struct error *err)
     published_free(&c->copying);
     copy_close(c->copy);
     c->copy = NULL;
+    resync_return_conditions(c);
     window_close(c);
     c->next_copy_us = clock_mono_us() + RETRY_US;
     stage_state(c->status, "streaming");
@@ -237,6 +282,7 @@ static void stop_copy(struct capture *c)
     published_free(&c->copying);
     copy_close(c->copy);
     c->copy = NULL;
+    map_free(&c->conditions, mem_free);
     window_close(c);
     log_info("capture", "copy stopped", "by a signal");
     stage_state(c->status, "streaming");

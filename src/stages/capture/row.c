@@ -198,7 +198,7 @@ static bool on_row(struct capture *c, struct error *err)
     change.before = given(&c->before);
     change.after = given(&c->after);
     change.unchanged = given(&c->unchanged);
-    if (c->window_open) window_note(c, t->schema.table, change.key, change.old_key);
+    window_note(c, t->schema.table, change.key, change.old_key);
     if (type == 'I' && t->debezium && strcmp(c->config->signal_data_collection, t->schema.table) == 0)
         signal_take(c, change.after);
     outbox_add(&c->outbox, &change);
@@ -213,7 +213,7 @@ static bool on_truncate(struct capture *c, struct error *err)
         if (++c->ordinal <= c->skip || !r->table) continue;
         if (!continues(c, err)) return false;
         announce(c, r);
-        if (c->window_open) window_note(c, r->table->schema.table, (struct slice){0}, (struct slice){0});
+        window_truncate(c, r->table->schema.table);
         struct change change = change_for(c, CHANGE_TRUNCATE, r->table->schema.table);
         outbox_add(&c->outbox, &change);
     }
@@ -241,9 +241,10 @@ static bool on_begin(struct capture *c, struct error *err)
 static void on_commit(struct capture *c)
 {
     c->in_transaction = false;
-    c->idle_lsn = c->previous_lsn = c->message.end_lsn;
-    if (c->outbox.open->count || c->outbox.open_partial)
-        outbox_commit(&c->outbox, c->commit_lsn, c->message.end_lsn, c->commit_us);
+    c->idle_lsn = c->message.end_lsn;
+    if (!c->outbox.open->count && !c->outbox.open_partial) return;
+    c->previous_lsn = c->message.end_lsn; /* of what was sent: a later run must come to the same */
+    outbox_commit(&c->outbox, c->commit_lsn, c->message.end_lsn, c->commit_us);
 }
 
 static void on_origin(struct capture *c)
@@ -283,7 +284,7 @@ static bool on_logical_message(struct capture *c, struct error *err)
     change.after = c->message.content;
     outbox_add(&c->outbox, &change);
     if (!alone) return true;
-    c->idle_lsn = c->event_lsn + 1;
+    c->idle_lsn = c->previous_lsn = c->event_lsn + 1;
     outbox_commit(&c->outbox, c->commit_lsn, c->event_lsn + 1, c->commit_us);
     return true;
 }

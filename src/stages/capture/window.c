@@ -3,6 +3,7 @@
  * left out of the copy: its change is, or will be, in the topic, with the whole row. */
 #include "stages/capture/capture_int.h"
 
+/* data NULL: the whole table, which TRUNCATE has emptied. */
 static void put_name(struct buf *name, struct slice table, struct slice key)
 {
     buf_put_slice(name, table);
@@ -32,10 +33,21 @@ static void note(struct capture *c, const char *table, struct slice key)
     memcpy(*place, &c->commit_lsn, sizeof c->commit_lsn);
 }
 
+static bool is_copied(const struct capture *c, const char *table)
+{
+    return c->window_open && published_find(&c->copying, table);
+}
+
 void window_note(struct capture *c, const char *table, struct slice key, struct slice old_key)
 {
-    note(c, table, key);
+    if (!is_copied(c, table)) return;
+    if (key.data) note(c, table, key);
     if (old_key.data) note(c, table, old_key);
+}
+
+void window_truncate(struct capture *c, const char *table)
+{
+    if (is_copied(c, table)) note(c, table, (struct slice){0});
 }
 
 static bool changed_since(const struct capture *c, struct slice table, struct slice key, uint64_t lsn)

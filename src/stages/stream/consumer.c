@@ -7,17 +7,21 @@ enum { WAIT_US = 100000, TAKE = 2000, BATCH_BYTES = 4 << 20, LOOK_US = 200000, Q
 
 static void consumer_close(void *self);
 
-static int64_t start_at(void *arg, const char *topic, int32_t partition)
+static bool start_at(void *arg, const char *topic, int32_t partition, int64_t *next)
 {
     struct consumer *c = arg;
     struct error err;
     struct part *part = consumer_part(c, topic, partition);
-    if (!consumer_refresh(c, part, &err)) log_error("consumer", "the position of a partition cannot be read", &err);
+    if (!consumer_refresh(c, part, &err)) {
+        log_error("consumer", "the position of a partition cannot be read", &err);
+        return false;
+    }
+    *next = part->next;
     log_info("consumer", "reading", "topic=%s partition=%d from=%lld", topic, (int)partition, (long long)part->next);
-    return part->next;
+    return true;
 }
 
-/* All data topics of the connector: <prefix>.<schema>.<table>. */
+/* All data topics of the connector: <prefix>.<schema>.<table>. A longer prefix matches too; message.c tells. */
 static char *topics_of(const struct config *config)
 {
     if (*config->topics) return mem_text(config->topics);
@@ -138,6 +142,7 @@ static bool step(struct consumer *c, enum progress *out, struct error *err)
         return hand_on(c, err);
     }
     c->failure = (struct error){0};
+    if (!take_gaps(c, err)) return false;
     if (!kafka_consume(c->kafka, TAKE, WAIT_US, each_message, c, &count, err)) return false;
     if (c->failure.kind != ERROR_NONE) {
         *err = c->failure;

@@ -18,6 +18,7 @@ struct part {
     int64_t next;                     /* -1: nothing yet, from the beginning */
     uint64_t previous_lsn, event_lsn; /* highest streamed event */
     int64_t copied_lsn;
+    uint64_t copy_lsn;                /* of the copy whose rows are being read; not in bronze */
 };
 
 /* One source table: what silver has been told of it. */
@@ -26,9 +27,11 @@ struct told {
     char schema_id[17];
     uint64_t schema_lsn;  /* of the event that brought it */
     uint64_t copy_lsn;    /* the newest snapshot that was begun; 0: none */
+    int64_t copy_us;      /* the source's time of its first row */
     uint64_t copy_begin;  /* arrival of its begin */
     bool copying;         /* begun, not complete */
     bool last_seen;       /* its last row has come */
+    uint64_t described_lsn; /* of the newest event for which the catalogue was asked again */
     struct kafka_partitions ends; /* as of then */
 };
 
@@ -51,7 +54,6 @@ struct consumer {
     struct kafka_consumer *kafka;
     struct kafka_admin *admin;
     struct delta_table *bronze; /* for the positions of partitions that others had */
-    uint64_t described_lsn;     /* of the newest event for which the catalogue was asked again */
     struct pg *source;          /* the catalogue, for records without a schema; NULL: not asked yet */
     char *topics;
     struct change_batch *batch; /* in the making, or waiting for room */

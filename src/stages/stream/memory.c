@@ -65,7 +65,7 @@ struct told *consumer_told(const char *table)
 
 /* ---- records of schemas and copies */
 
-enum { F_OP, F_TABLE, F_LSN, F_ORDINAL, F_KEY, F_AFTER, F_TOPIC, F_COUNT };
+enum { F_OP, F_TABLE, F_LSN, F_ORDINAL, F_COMMIT_US, F_KEY, F_AFTER, F_TOPIC, F_COUNT };
 
 static const struct columns *record_columns(void)
 {
@@ -74,6 +74,7 @@ static const struct columns *record_columns(void)
         {.name = "table", .type = COLUMN_STRING},
         {.name = "lsn", .type = COLUMN_LONG},
         {.name = "ordinal", .type = COLUMN_LONG},
+        {.name = "commit_us", .type = COLUMN_LONG},
         {.name = "key", .type = COLUMN_STRING, .nullable = true},
         {.name = "after", .type = COLUMN_STRING, .nullable = true},
         {.name = "topic", .type = COLUMN_STRING, .nullable = true},
@@ -115,6 +116,7 @@ static void take_record(const struct slice *f)
     t->copy_lsn = strtoull(key, NULL, 10);
     t->copy_begin = number(f[F_ORDINAL]);
     t->copying = op == 'B';
+    if (op == 'B') t->copy_us = (int64_t)number(f[F_COMMIT_US]);
     mem_free(key);
 }
 
@@ -123,7 +125,7 @@ static bool read_records(struct consumer *c, struct error *err)
     struct engine_conn *conn = NULL;
     struct engine_result rows;
     struct buf sql = {0};
-    buf_put_text(&sql, "SELECT op, `table`, lsn, ordinal, key, after, topic FROM ");
+    buf_put_text(&sql, "SELECT op, `table`, lsn, ordinal, toUnixTimestamp64Micro(commit_at), key, after, topic FROM ");
     delta_put_source(c->bronze, &sql);
     buf_put_text(&sql, " WHERE op IN ('S', 'B', 'E') ORDER BY lsn");
     bool ok = engine_connect(&conn, NULL, err) && engine_query(conn, buf_text(&sql), "RowBinary", NULL, 0, &rows, err);

@@ -1,7 +1,9 @@
 /* One Kafka record into changes for bronze.
  *
  *   tombstone, m, metadata, heartbeat      the offset moves on
+ *   another connector's topic              the offset moves on; the pattern of a prefix matches longer ones too
  *   below the partition's highest event    a repeat: the offset moves on
+ *   row of an older snapshot               so does it: a copy that was cut short is not mixed into the next
  *   snapshot of a new LSN                  begin record first
  *   schema that is new for the table       schema record first; never back to an older one, for a slow partition
  *                                          still brings its rows when others have gone on
@@ -119,13 +121,21 @@ bool consumer_gap(struct consumer *c, const struct kafka_gap *gap, struct error 
     (void)err;
     struct part *part = consumer_part(c, gap->topic, gap->partition);
     struct kafka_message at = {.topic = gap->topic, .partition = gap->partition, .offset = gap->wanted, .timestamp_us = -1};
-    char why[200];
-    snprintf(why, sizeof why,
-             "records %" PRId64 " to %" PRId64 " were deleted from the topic before they were read: copy the table again",
-             gap->wanted, gap->oldest - 1);
+    char why[300];
+    bool deleted = gap->wanted < gap->oldest;
+    if (deleted)
+        snprintf(why, sizeof why,
+                 "records %" PRId64 " to %" PRId64 " were deleted from the topic before they were read: copy the table "
+                 "again (`millrace resync --slot`, or a blocking snapshot of the connector)",
+                 gap->wanted, gap->oldest - 1);
+    else
+        snprintf(why, sizeof why,
+                 "the topic ends at %" PRId64 ", before %" PRId64 " which was to be read next: it was made anew, or a "
+                 "broker has lost its newest records; it is read again from %" PRId64 "; run `millrace check`",
+                 gap->end, gap->wanted, gap->oldest);
     log_warn("consumer", "records are lost", "topic=%s partition=%d: %s", gap->topic, (int)gap->partition, why);
     metric_add(&gaps_total, 1);
-    poison(c, &at, gap->oldest, why);
+    poison(c, &at, deleted ? gap->oldest : 0, why);
     at.offset = gap->oldest - 1;
     pass(c, part, &at);
     return true;
@@ -186,6 +196,7 @@ static void bracket(struct consumer *c, struct told *t, enum change_op op, const
     snprintf(id, sizeof id, "%" PRIu64, t->copy_lsn);
     struct change change = {.op = op,
                             .table = slice_of(t->table),
+                            .commit_us = op == CHANGE_SNAPSHOT_BEGIN ? t->copy_us : 0,
                             .ordinal = op == CHANGE_SNAPSHOT_BEGIN ? consumer_memory.arrival + 1 : t->copy_begin,
                             .key = slice_of(id)};
     add(c, &change, m);
@@ -218,17 +229,30 @@ static void note_end_of_copy(struct consumer *c, struct told *t, bool very_last)
     log_warn("consumer", "the topics' ends are not known yet", "%s", ignored.text);
 }
 
+/* The source's positions have gone back: what is in the lake is from another server, or from before a restore. */
+static bool gone_back(const struct told *t, const struct debezium_record *r, struct error *err)
+{
+    return error_set(err, ERROR_CONFIG,
+                     "table %s: a new copy stands at LSN %" PRIu64 ", below the copy before it (%" PRIu64 "): the source was "
+                     "restored, or is another server; give its topics another `topic_prefix`, and begin a new lake",
+                     t->table, r->change.event_lsn, t->copy_lsn);
+}
+
 /* Before the row of a copy: its begin, when the snapshot is new to the table. */
 static void begin_copy(struct consumer *c, struct told *t, const struct debezium_record *r, struct part *part,
                        const struct kafka_message *m)
 {
-    if (r->change.event_lsn <= t->copy_lsn) return;
-    log_info("consumer", "copy begins", "table=%s lsn=%" PRIu64, t->table, r->change.event_lsn);
-    t->copy_lsn = r->change.event_lsn;
-    t->last_seen = false;
-    if (t->copy_lsn > consumer_memory.begun_lsn) consumer_memory.begun_lsn = t->copy_lsn;
-    bracket(c, t, CHANGE_SNAPSHOT_BEGIN, m);
-    part->previous_lsn = part->event_lsn = 0;
+    if (r->change.event_lsn > t->copy_lsn) {
+        log_info("consumer", "copy begins", "table=%s lsn=%" PRIu64, t->table, r->change.event_lsn);
+        t->copy_lsn = r->change.event_lsn;
+        t->copy_us = r->change.commit_us;
+        t->last_seen = false;
+        if (t->copy_lsn > consumer_memory.begun_lsn) consumer_memory.begun_lsn = t->copy_lsn;
+        bracket(c, t, CHANGE_SNAPSHOT_BEGIN, m);
+    }
+    if (part->copy_lsn == t->copy_lsn) return;
+    part->copy_lsn = t->copy_lsn;
+    part->previous_lsn = part->event_lsn = 0; /* what comes behind the copy may name an older commit before it */
 }
 
 bool consumer_reached(struct consumer *c, const struct kafka_partitions *ends)
@@ -286,38 +310,77 @@ static struct slice header(const struct kafka_message *m, const char *name)
     return (struct slice){0};
 }
 
-static bool is_repeat(const struct part *part, const struct change *change)
+/* By commit, then by LSN: transactions overlap. The first transaction of a slot names none before it. What older
+ * connectors send without a sequence is told apart by key and LSN in silver. */
+static bool is_repeat(const struct part *part, const struct debezium_record *r)
 {
-    if (change->previous_lsn != part->previous_lsn) return change->previous_lsn < part->previous_lsn;
+    const struct change *change = &r->change;
+    if (!r->sequenced) return false;
+    if (change->previous_lsn && change->previous_lsn != part->previous_lsn) return change->previous_lsn < part->previous_lsn;
     return change->event_lsn < part->event_lsn;
 }
 
-static void take_change(struct consumer *c, struct part *part, struct debezium_record *r, const struct kafka_message *m)
+static bool take_change(struct consumer *c, struct part *part, struct debezium_record *r, const struct kafka_message *m,
+                        struct error *err)
 {
     struct change *change = &r->change;
     char *table = mem_textn(change->table.data, change->table.len);
     struct told *t = consumer_told(table);
     mem_free(table);
     if (!t->topic) t->topic = mem_text(m->topic);
+    if (is_copy(r) && change->event_lsn < t->copy_lsn) {
+        if (change->commit_us > t->copy_us) return gone_back(t, r, err);
+        metric_add(&repeats_total, 1);
+        return true;
+    }
     if (is_copy(r)) {
         begin_copy(c, t, r, part, m);
     } else if (change->op != CHANGE_READ) {
-        if (is_repeat(part, change)) {
+        if (is_repeat(part, r)) {
             metric_add(&repeats_total, 1);
-            return;
+            return true;
         }
-        part->previous_lsn = change->previous_lsn;
-        part->event_lsn = change->event_lsn;
+        if (r->sequenced) {
+            part->previous_lsn = change->previous_lsn;
+            part->event_lsn = change->event_lsn;
+        }
     }
-    if (change->op == CHANGE_DELETE && header(m, "__debezium.newkey").data) return;
+    if (change->op == CHANGE_DELETE && header(m, "__debezium.newkey").data) return true;
     announce(c, t, r, m);
     if (change->old_key.data && change->op == CHANGE_CREATE) change->op = CHANGE_UPDATE;
     change->ordinal = change->event_lsn;
     add(c, change, m);
     bool last = strncmp(r->snapshot, "last", 4) == 0;
-    if (!last || !is_copy(r)) return;
+    if (!last || !is_copy(r)) return true;
     part->copied_lsn = (int64_t)t->copy_lsn;
     note_end_of_copy(c, t, strcmp(r->snapshot, "last") == 0);
+    return true;
+}
+
+/* The table as the catalogue has it: of a table that is met for the first time, or has changed since, perhaps. */
+static bool describe_again(struct consumer *c, const struct kafka_message *m, struct debezium_record *r, bool *ok,
+                           struct error *bad, struct error *err)
+{
+    char *table = mem_textn(r->change.table.data, r->change.table.len);
+    struct told *t = consumer_told(table);
+    uint64_t lsn = r->change.event_lsn;
+    mem_free(table);
+    if (r->kind == DEBEZIUM_CHANGE && lsn <= t->described_lsn) return true;
+    if (!describe(c, slice_of(t->table), err)) {
+        if (err->kind == ERROR_RETRY || !*c->config->source) return false;
+        *bad = *err; /* the table is gone, or may not be looked at: its records wait in quarantine */
+        *ok = false;
+        return true;
+    }
+    t->described_lsn = lsn;
+    *ok = debezium_decode(c->decoder, m->key, m->value, header(m, "__debezium.oldkey"), r, bad);
+    return true;
+}
+
+/* Without `topics` they are told by the prefix: shop.eu.public.orders is not of `shop`. */
+static bool of_another(const struct consumer *c, const struct debezium_record *r)
+{
+    return !*c->config->topics && r->prefix.data && !slice_equal(r->prefix, slice_of(c->config->topic_prefix));
 }
 
 bool consumer_message(struct consumer *c, const struct kafka_message *m, struct error *err)
@@ -327,21 +390,16 @@ bool consumer_message(struct consumer *c, const struct kafka_message *m, struct 
     struct error bad = {0};
     if (m->offset < part->next) return true; /* given again */
     bool ok = debezium_decode(c->decoder, m->key, m->value, header(m, "__debezium.oldkey"), &r, &bad);
-    /* the table has changed since it was described, perhaps */
-    bool newer = ok && r.kind == DEBEZIUM_CHANGE && r.undescribed.data && r.change.event_lsn > c->described_lsn;
-    if (newer) c->described_lsn = r.change.event_lsn;
-    if (ok && (r.kind == DEBEZIUM_UNDESCRIBED || newer)) {
-        if (!describe(c, r.change.table, err)) return false;
-        ok = debezium_decode(c->decoder, m->key, m->value, header(m, "__debezium.oldkey"), &r, &bad);
-    }
-    offset_of(c->batch, part);
+    bool described = r.kind == DEBEZIUM_CHANGE && !r.undescribed.data;
+    bool other = ok && r.kind != DEBEZIUM_TOMBSTONE && of_another(c, &r);
+    if (ok && !other && !described && r.change.table.data && !describe_again(c, m, &r, &ok, &bad, err)) return false;
     if (!ok) {
         log_warn("consumer", "record cannot be read", "topic=%s partition=%d offset=%" PRId64 ": %s", m->topic,
                  (int)m->partition, m->offset, bad.text);
         metric_add(&poison_total, 1);
         poison(c, m, 0, bad.text);
-    } else if (r.kind == DEBEZIUM_CHANGE) {
-        take_change(c, part, &r, m);
+    } else if (r.kind == DEBEZIUM_CHANGE && !other && !take_change(c, part, &r, m, err)) {
+        return false;
     }
     metric_add(&consumed_total, 1);
     pass(c, part, m);

@@ -5,7 +5,7 @@
 #include <inttypes.h>
 #include <jansson.h>
 
-enum { WAIT_US = 30000000, FENCE_US = 10000000, BACK = 200, READ_MOST = 100000 };
+enum { WAIT_US = 30000000, BACK = 200, READ_MOST = 100000 };
 
 char *stream_position_topic(const struct config *config)
 {
@@ -102,22 +102,6 @@ static bool search(struct kafka_admin *admin, const struct kafka_partition *p, s
     return true;
 }
 
-static bool fence(const struct config *config, int number, struct error *err)
-{
-    char *id = stream_transactional_id(config, number);
-    struct kafka_producer *p = NULL;
-    bool ok = !id || kafka_producer_open(&p, config, id, err);
-    if (ok && id && !kafka_producer_init(p, FENCE_US, err)) {
-        ok = err->kind == ERROR_RETRY &&
-             error_set(err, ERROR_RETRY,
-                       "Kafka at %s does not answer; check that the brokers run and that `bootstrap_servers` names them",
-                       config->bootstrap_servers);
-    }
-    kafka_producer_close(p, 0);
-    mem_free(id);
-    return ok;
-}
-
 bool stream_position_look(struct kafka_admin *admin, const struct config *config, bool *found,
                           struct stream_position *out, struct error *err)
 {
@@ -133,17 +117,5 @@ bool stream_position_look(struct kafka_admin *admin, const struct config *config
     buf_free(&s.newest);
     mem_free(topic);
     mem_free(key);
-    return ok;
-}
-
-bool stream_position_read(const struct config *config, struct stream_position *out, struct error *err)
-{
-    struct kafka_admin *admin = NULL;
-    bool found, ok = true;
-    /* Two captures of one name would write over each other: the older one is shut out before anything is read. */
-    for (int i = 0; ok && i < STREAM_PRODUCERS; i++) ok = fence(config, i, err);
-    ok = ok && kafka_admin_open(&admin, config, err) &&
-              stream_position_look(admin, config, &found, out, err);
-    kafka_admin_close(admin);
     return ok;
 }

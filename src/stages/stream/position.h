@@ -19,9 +19,8 @@ struct stream_position {
     struct copies copies;
 };
 
-/* Fences the producers of earlier runs first, so that what is read stays true. All zero when there is none. */
-bool stream_position_read(const struct config *config, struct stream_position *out, struct error *err) MUST_CHECK;
-/* The same as it is now, without fencing anybody; *found false when there is none. */
+/* As it is now: all zero, and *found false, when there is none. It stays true only for who has shut out the producers
+ * of earlier runs (kafka_producer_init). */
 struct kafka_admin;
 bool stream_position_look(struct kafka_admin *admin, const struct config *config, bool *found,
                           struct stream_position *out, struct error *err) MUST_CHECK;

@@ -30,17 +30,30 @@ static void make_run_id(char *out, size_t size)
              b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
 }
 
+static bool shut_out(const struct producer *p, struct kafka_producer *kafka, struct error *err)
+{
+    if (kafka_producer_init(kafka, INIT_US, err)) return true;
+    if (err->kind != ERROR_RETRY) return false;
+    return error_set(err, ERROR_RETRY,
+                     "Kafka at %s does not answer; check that the brokers run and that `bootstrap_servers` names them",
+                     p->config->bootstrap_servers);
+}
+
+/* Two captures of one name would write over each other: the older one is shut out, by the very clients that write from
+ * now on, before the position is read. */
 static bool open_kafka(struct producer *p, struct error *err)
 {
     bool ok = true;
     for (int i = 0; ok && (i == 0 || (p->transactional && i < STREAM_PRODUCERS)); i++) {
         char *id = stream_transactional_id(p->config, i);
         p->transactional = id != NULL;
-        ok = kafka_producer_open(&p->turns[i], p->config, id, err);
+        ok = kafka_producer_open(&p->turns[i], p->config, id, err) && (!id || shut_out(p, p->turns[i], err));
         mem_free(id);
     }
+    bool found;
     p->kafka = p->turns[0];
-    return ok && kafka_admin_open(&p->admin, p->config, err);
+    return ok && kafka_admin_open(&p->admin, p->config, err) &&
+           stream_position_look(p->admin, p->config, &found, &p->position, err);
 }
 
 static bool producer_open(struct flow *flow, void **self, struct error *err)
@@ -55,8 +68,7 @@ static bool producer_open(struct flow *flow, void **self, struct error *err)
     p->message_topic = mem_format("%s.message", p->config->topic_prefix);
     p->heartbeat_topic = mem_format("%s.%s", p->config->topic_heartbeat_prefix, p->config->topic_prefix);
     make_run_id(p->run_id, sizeof p->run_id);
-    if (!debezium_options_read(p->config, &p->options, err) || !stream_position_read(p->config, &p->position, err) ||
-        !open_kafka(p, err)) {
+    if (!debezium_options_read(p->config, &p->options, err) || !open_kafka(p, err)) {
         producer_close(p);
         return error_wrap(err, "producer");
     }
@@ -93,7 +105,6 @@ static void producer_close(void *self)
     mem_free(p);
 }
 
-/* Fencing older producers needs the broker; until it answers the stage says so and tries again. */
 static bool get_ready(struct producer *p, struct error *err)
 {
     if (p->ready) return true;
@@ -102,8 +113,6 @@ static bool get_ready(struct producer *p, struct error *err)
                                                   .replication = (int)p->config->topic_creation_default_replication_factor,
                                                   .cleanup_policy = "compact",
                                                   .retention_ms = -1};
-    for (int i = 0; p->transactional && i < STREAM_PRODUCERS; i++)
-        if (!kafka_producer_init(p->turns[i], INIT_US, err)) return false;
     if (!kafka_ensure_topic(p->admin, p->position_topic, &settings, INIT_US, err)) return false;
     p->ready = true;
     stage_state(p->status, "streaming");
@@ -153,7 +162,8 @@ static bool send_batch(struct producer *p, struct change_batch *batch, struct er
 {
     if (!begin(p, err) || !records_of_batch(p, batch, err)) return false;
     p->halfway = batch->partial && p->transactional;
-    if (batch->partial) return true;
+    if (p->halfway) return true;
+    if (batch->partial) return kafka_flush(p->kafka, COMMIT_US, err); /* it is let go of */
     p->position.lsn = batch->end_lsn;
     if (batch->transactions) p->position.previous_lsn = batch->end_lsn;
     return finish(p, err);
@@ -201,6 +211,7 @@ static bool failed(struct producer *p, struct error *err)
     if (p->in_transaction && err->kind != ERROR_FATAL && !abort_transaction(p, &abort_error))
         log_error("producer", "abort", &abort_error);
     undo_all(p);
+    topics_forget(p);
     p->records = 0;
     if (halfway && err->kind != ERROR_FATAL) {
         err->kind = ERROR_FATAL;

@@ -95,5 +95,7 @@ bool records_of_batch(struct producer *p, const struct change_batch *batch, stru
 bool send_position(struct producer *p, struct error *err) MUST_CHECK;
 bool send_heartbeat(struct producer *p, struct error *err) MUST_CHECK;
 void topic_free(void *topic);
+/* They are made again if need be: one that is deleted fails what is sent to it. */
+void topics_forget(struct producer *p);
 
 #endif

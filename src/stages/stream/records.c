@@ -27,7 +27,8 @@ static bool send(struct producer *p, const char *topic, struct slice key, struct
 {
     enum kafka_sent sent;
     for (;;) {
-        if (!kafka_produce(p->kafka, topic, -1, key, value, headers, count, &sent, err)) return false;
+        /* what has no key stays in order */
+        if (!kafka_produce(p->kafka, topic, key.data ? -1 : 0, key, value, headers, count, &sent, err)) return false;
         if (sent == KAFKA_SENT) break;
         if (!kafka_poll(p->kafka, FULL_US, err)) return false;
         if (atomic_load(&p->flow->stopping) && kafka_producer_trouble(p->kafka))
@@ -135,6 +136,13 @@ void topic_free(void *topic)
     mem_free(t->value_schema);
     buf_free(&t->held_event);
     mem_free(t);
+}
+
+void topics_forget(struct producer *p)
+{
+    void *value;
+    for (size_t at = 0; map_next(&p->topics, &at, NULL, &value);) ((struct topic *)value)->made = false;
+    p->transaction_made = p->message_made = p->heartbeat_made = p->ready = false;
 }
 
 static struct topic *topic_of(struct producer *p, struct slice table)
@@ -369,6 +377,7 @@ static bool take_event(struct producer *p, const struct change *c, struct error 
         return first_copy ? hold_row(p, c, err) : send_row(p, c, "incremental", err);
     case CHANGE_MESSAGE: return send_message(p, c, err);
     case CHANGE_SNAPSHOT_BEGIN:
+        if (c->epoch != p->position.copies.epoch) p->position.previous_lsn = 0; /* the slot was made anew */
         copies_take(&p->position.copies, 'B', c->table, c->epoch, c->key, c->after);
         learn_database(p);
         if (!p->position.copies.complete) forget_rows(p);

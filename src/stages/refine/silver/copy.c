@@ -22,6 +22,13 @@ uint64_t copy_hash(struct slice id)
     return XXH3_64bits(id.data, id.len) | 1;
 }
 
+static uint64_t copy_lsn(struct slice id)
+{
+    uint64_t lsn = 0;
+    for (size_t i = 0; i < id.len; i++) lsn = lsn * 10 + (uint64_t)(id.data[i] - '0');
+    return lsn;
+}
+
 /* What a complete copy holds stands below this: the consistent point; through Kafka the arrival of its begin. */
 static uint64_t copy_point(const struct change *complete)
 {
@@ -43,6 +50,8 @@ static bool is_live(const struct range_work *w, const struct raw_row *raw, const
 static bool is_ghost(const struct range_work *w, const struct raw_row *raw, const struct change *c)
 {
     if (raw->flags & RAW_DELETED || raw->copy == w->table->record.copy) return false;
+    /* another partition brought it before the begin, and it is newer than the snapshot (the id is its LSN) */
+    if (c->topic.data && raw->ordinal >= copy_lsn(c->key)) return false;
     return raw->epoch < c->epoch || (raw->epoch == c->epoch && raw->lsn < copy_point(c));
 }
 

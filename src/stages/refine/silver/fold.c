@@ -167,7 +167,7 @@ void fold_publish(struct range_work *w, struct entry *e, char op)
 void fold_put(struct range_work *w, struct entry *e, const struct change *c, struct slice after)
 {
     move_position(e, c);
-    e->raw.flags = 0;
+    e->raw.flags = c->topic.data && c->op == CHANGE_READ ? RAW_COPIED : 0;
     e->raw.after = after;
     e->raw.moved = (struct slice){0};
     snprintf(e->raw.schema, sizeof e->raw.schema, "%s", w->table->schema->id);
@@ -284,7 +284,7 @@ static bool read_as(struct range_work *w, struct entry *e, struct entry **out, s
 
 static void seen_by_copy(struct range_work *w, struct entry *e)
 {
-    if (e->raw.copy == w->table->record.copy) return;
+    if (e->raw.copy == w->table->record.copy || !w->table->record.copy) return;
     e->raw.copy = w->table->record.copy;
     e->dirty = true;
 }
@@ -314,12 +314,26 @@ static bool same_image(struct range_work *w, struct entry *e, const struct chang
     return true;
 }
 
+/* A copy brings a row once; through Kafka its id is the snapshot's LSN. */
+static bool was_read_by(const struct entry *e, uint64_t snapshot_lsn)
+{
+    char id[24];
+    if (!e->raw.copy) return false;
+    snprintf(id, sizeof id, "%llu", (unsigned long long)snapshot_lsn);
+    return e->raw.copy == copy_hash(slice_of(id));
+}
+
 /* Through Kafka the position is the arrival, so nothing is below it. What is past all the same: an event from before
- * the table's TRUNCATE, which another partition brought first; the last event once more, which the consumer cannot
- * tell from another one of the same WAL record. */
+ * the table's TRUNCATE, or from before the key moved to another partition, which was read first; an old copy that is
+ * read once more; the last event once more, which the consumer cannot tell from another one of the same WAL record.
+ * The LSNs of a row's changes grow, for they lock it. Only against a snapshot they say nothing: it does not hold what
+ * was written before and committed after. There the order of arrival, that of the partition, is right. */
 static bool is_past(const struct range_work *w, const struct entry *e, const struct change *c)
 {
     if (c->ordinal < w->table->record.ordinal) return true;
+    if (c->op == CHANGE_READ && e->exists && was_read_by(e, c->ordinal)) return true;
+    bool comparable = e->exists && (c->op == CHANGE_READ || !(e->raw.flags & RAW_COPIED));
+    if (comparable && c->ordinal < e->raw.ordinal) return true;
     return e->exists && !(e->raw.flags & (RAW_DELETED | RAW_PARTIAL)) && c->op != CHANGE_READ &&
            e->raw.ordinal == c->ordinal && slice_equal(e->raw.after, c->after);
 }
@@ -328,7 +342,8 @@ static bool is_past(const struct range_work *w, const struct entry *e, const str
 static bool is_left(const struct entry *old, const struct change *c)
 {
     if (!old->exists) return true;
-    return c->topic.data ? old->raw.ordinal < c->ordinal : position_compare(&old->raw, c) < 0;
+    if (c->topic.data) return old->raw.flags & RAW_COPIED || old->raw.ordinal < c->ordinal;
+    return position_compare(&old->raw, c) < 0;
 }
 
 static bool fold_image_event(struct range_work *w, const struct change *c, struct error *err)
@@ -340,11 +355,7 @@ static bool fold_image_event(struct range_work *w, const struct change *c, struc
         return false;
     struct slice after;
     const struct slice first = first_key(w, old ? old : e);
-    bool repeat = e->exists && position_compare(&e->raw, c) >= 0;
-    if (c->topic.data && is_past(w, e, c)) {
-        w->repeats++;
-        return true;
-    }
+    bool repeat = (e->exists && position_compare(&e->raw, c) >= 0) || (c->topic.data && is_past(w, e, c));
     if (!repeat && !fold_image(w, c, old ? old : e, &after, err)) return false;
     if (old && is_left(old, c)) fold_remove(w, old, c, CHANGE_DELETE);
     if (repeat) {
@@ -361,8 +372,7 @@ static bool fold_delete_event(struct range_work *w, const struct change *c, stru
     struct entry *e;
     struct slice key = c->key.data ? c->key : c->old_key;
     if (!range_entry(w, key, &e, err)) return false;
-    bool before_truncate = c->topic.data && c->ordinal < w->table->record.ordinal;
-    if (before_truncate || (e->exists && position_compare(&e->raw, c) >= 0))
+    if ((c->topic.data && is_past(w, e, c)) || (e->exists && position_compare(&e->raw, c) >= 0))
         w->repeats++;
     else
         fold_remove(w, e, c, CHANGE_DELETE);

@@ -20,6 +20,7 @@ enum {
     RAW_QUARANTINED = 2, /* the image did not pass; silver shows the last good one */
     RAW_PARTIAL = 4,     /* unchanged TOAST columns are missing: the copy will bring them */
     RAW_MOVED = 8,       /* of a row that is not whole: its key changed before the copy brought it */
+    RAW_COPIED = 16,     /* through Kafka: a copy brought it, its ordinal is the snapshot's LSN */
 };
 
 struct raw_row {
