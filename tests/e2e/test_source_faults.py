@@ -186,3 +186,15 @@ def test_wal_level(millrace):
     finally:
         server.stop("immediate")
         shutil.rmtree(folder)
+
+
+def test_ddl_during_the_first_copy_waits_for_it_and_for_nothing_else(millrace, shop):
+    """A reader that comes to a table behind an ALTER which waits for another reader would wait for ever."""
+    for table in ("first", "second"):
+        shop.run(f"CREATE TABLE {table} (id bigint PRIMARY KEY, note text)")
+        shop.run(f"INSERT INTO {table} SELECT g, repeat(md5(g::text), 8) FROM generate_series(1, 30000) g")
+    millrace.start("--copy-workers", "2", "--flush-bytes", "64KB", wait=False)
+    wait_for(lambda: shop.run("SELECT 1 FROM pg_stat_activity WHERE query LIKE 'COPY%first%'"), what="a copy of first")
+    shop.run("ALTER TABLE second ADD COLUMN more int DEFAULT 5")
+    millrace.caught_up()
+    millrace.command("check")

@@ -5,7 +5,8 @@
  *
  * A unit is a table or, for a large one, a range of its pages (PostgreSQL 14 can seek there). All
  * readers import before the slot's connection closes; each keeps its snapshot by its own transaction.
- * The tables are locked in ACCESS SHARE mode, so no DDL comes between schema and rows.
+ * The tables are locked in ACCESS SHARE mode, so no DDL comes between schema and rows: by all readers before the first
+ * row is read, and by none that would have to wait behind DDL that waits for another reader, which waits for it.
  *
  * What it does not do: brackets and positions, which are the stage's. */
 #include "base/clock.h"
@@ -114,13 +115,20 @@ static bool open_snapshot(struct copy *c, struct error *err)
     return ok;
 }
 
-static bool lock_table(struct pg *pg, const char *table, struct error *err)
+/* The first reader waits for it; the others hold it at once or not at all, as pg_dump's. */
+static bool lock_table(struct copy *c, const char *table, struct error *err)
 {
     struct buf sql = {0};
     buf_put_text(&sql, "LOCK TABLE ");
     pg_put_table(&sql, table);
     buf_put_text(&sql, " IN ACCESS SHARE MODE");
-    bool ok = pg_run(pg, buf_text(&sql), err);
+    bool ok = pg_run(c->workers[0].pg, buf_text(&sql), err);
+    buf_put_text(&sql, " NOWAIT");
+    for (size_t i = 1; ok && i < c->worker_count; i++) {
+        ok = pg_run(c->workers[i].pg, buf_text(&sql), err);
+        if (!ok && strstr(err->text, "55P03"))
+            error_set(err, ERROR_RETRY, "table %s is about to be changed by another session; the copy begins again", table);
+    }
     buf_free(&sql);
     return ok;
 }
@@ -198,7 +206,7 @@ static bool read_schemas(struct copy *c, struct error *err)
     struct change_batch *batch = capture_batch_new();
     bool ok = read_xid(c, pg, err);
     for (size_t i = 0; ok && i < c->plan.table_count; i++)
-        ok = lock_table(pg, c->plan.tables[i], err);
+        ok = lock_table(c, c->plan.tables[i], err);
     if (ok) ok = catalog_published(pg, c->plan.config, &list, err);
     for (size_t i = 0; ok && i < c->plan.table_count; i++) {
         const struct published *p = published_find(&list, c->plan.tables[i]);
