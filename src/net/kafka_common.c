@@ -7,6 +7,7 @@
 #include <regex.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 int64_t kafka_grace_us = 10000000;
 
@@ -88,6 +89,26 @@ static bool set_property(rd_kafka_conf_t *conf, const char *name, const char *va
     return error_set(err, ERROR_CONFIG, "`kafka.%s`: %s", name, reason);
 }
 
+static long long get_number(const rd_kafka_conf_t *conf, const char *name)
+{
+    char text[32] = "";
+    size_t size = sizeof text;
+    return rd_kafka_conf_get(conf, name, text, &size) == RD_KAFKA_CONF_OK ? strtoll(text, NULL, 10) : 0;
+}
+
+/* One message must fit a fetch: who raises the one does not want to know of the other. */
+static bool fit_fetches(rd_kafka_conf_t *conf, struct error *err)
+{
+    char text[32];
+    long long most = get_number(conf, "message.max.bytes");
+    if (get_number(conf, "fetch.max.bytes") >= most) return true;
+    snprintf(text, sizeof text, "%lld", most);
+    if (!set_property(conf, "fetch.max.bytes", text, err)) return false;
+    if (get_number(conf, "receive.message.max.bytes") >= most + 512) return true;
+    snprintf(text, sizeof text, "%lld", most + 512);
+    return set_property(conf, "receive.message.max.bytes", text, err);
+}
+
 static bool set_properties(rd_kafka_conf_t *conf, enum kafka_role role, const struct config *config,
                            const char *id, struct error *err)
 {
@@ -98,6 +119,7 @@ static bool set_properties(rd_kafka_conf_t *conf, enum kafka_role role, const st
         const struct config_property *p = &config->kafka[i];
         if (is_forbidden(p, err) || !set_property(conf, p->name, p->value, err)) return false;
     }
+    if (role != KAFKA_PRODUCER && !fit_fetches(conf, err)) return false;
     if (!config->bootstrap_servers || !*config->bootstrap_servers)
         return error_set(
             err, ERROR_CONFIG,

@@ -1,16 +1,20 @@
-"""Bad luck with a real broker, which is this file's own: killed, paused, away, filled with what is not an event."""
+"""Bad luck with a real broker, which is this file's own: killed, paused, away, full, with topics deleted, rights
+taken, messages refused, or filled with what is not an event."""
 
 import json
 import os
+import pathlib
 import signal
+import subprocess
 import tempfile
 import time
 
 import pytest
 import shoplib
 from confluent_kafka import Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
-from conftest import Stack, slow, wait_for
+from confluent_kafka.admin import (AclBinding, AclBindingFilter, AclOperation, AclPermissionType, AdminClient,
+                                   AlterConfigOpType, ConfigEntry, ConfigResource, ResourcePatternType, ResourceType)
+from conftest import Millrace, Stack, slow, wait_for
 from test_stream import Capture, Lake, await_answers
 
 
@@ -38,6 +42,26 @@ def broker(own_stack):
 
 def pid(stack):
     return int((stack.home / "kafka.pid").read_text().split()[0])
+
+
+needs_mount = pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system: needs root")
+
+
+def runs(stack):
+    """A process that has ended is not of this parent: it stays until init takes it."""
+    try:
+        state = pathlib.Path(f"/proc/{pid(stack)}/stat").read_text(encoding="utf8").rsplit(")", 1)[1].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
+
+
+def configure(stack, topic, settings):
+    admin = AdminClient({"bootstrap.servers": stack.address("kafka")})
+    entries = [ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in settings.items()]
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=entries)
+    for future in admin.incremental_alter_configs([resource]).values():
+        future.result(timeout=30)
 
 
 @pytest.fixture
@@ -144,3 +168,188 @@ def test_records_deleted_before_they_were_read_are_told(capture, lake, broker, s
     lake.start()
     wait_for(lambda: "deleted from the topic before they were read" in quarantine(lake), what="the gap in quarantine",
              every=0.5)
+
+
+# --- settings and rights ---
+
+
+def test_topic_deleted_under_load(capture, lake, broker, shop, prefix):
+    """What was in it is in the lake; what comes goes to a topic that is made anew, and is read from its beginning."""
+    payments = both_start(capture, lake, shop)
+    payments.write(0.5)
+    lake.check()
+    admin = AdminClient({"bootstrap.servers": broker.address("kafka")})
+    for future in admin.delete_topics([f"{prefix}.public.order_payments"]).values():
+        future.result(timeout=30)
+    payments.write(1)
+    wait_for(lambda: "made anew" in quarantine(lake), timeout=90, what="a word about it in quarantine", every=0.5)
+    payments.write(0.5)
+    lake.check()
+    await_answers(lake, shop)
+    assert capture.alive() and lake.alive()
+
+
+def test_message_too_large(capture, lake, broker, shop, prefix):
+    """Said with the setting to change; goes on by itself once it is changed."""
+    both_start(capture, lake, shop)
+    review = shop.run("SELECT review_id FROM order_reviews LIMIT 1")[0][0]
+    shop.run("UPDATE order_reviews SET review_comment_message = (SELECT string_agg(md5(random()::text), '') FROM "
+             "generate_series(1, 60000)) WHERE review_id = %s", review)
+    wait_for(lambda: "max.message.bytes" in capture.tail(), timeout=60, what="the setting to change", every=0.3)
+    assert capture.alive()
+    configure(broker, f"{prefix}.public.order_reviews", {"max.message.bytes": "20000000"})
+    capture.stop()
+    capture.extra += ["--kafka.message.max.bytes", "20000000"]
+    capture.start()
+    lake.check()
+    assert lake.alive()
+
+
+def test_local_queue_is_full(capture, lake, broker, shop):
+    """Far more than it holds: capture waits instead of growing."""
+    capture.extra += ["--kafka.queue.buffering.max.messages", "1000", "--kafka.queue.buffering.max.kbytes", "512"]
+    payments = both_start(capture, lake, shop)
+    os.kill(pid(broker), signal.SIGSTOP)
+    shop.run("INSERT INTO order_payments SELECT order_id, 1000 + g, 'voucher', 1, 0.01 FROM orders, generate_series(1, 600) g")
+    payments.write(3)
+    os.kill(pid(broker), signal.SIGCONT)
+    lake.check()
+    await_answers(lake, shop)
+    assert capture.alive() and lake.alive()
+
+
+@needs_mount
+def test_two_processes_on_one_lake(capture, lake, broker, shop, tmp_path, prefix):
+    """A lake that is shared between two machines: one of them gives up and says why."""
+    payments = both_start(capture, lake, shop)
+    other = Lake(tmp_path / "other", shop.address, broker.address("kafka"), prefix)
+    shared = tmp_path / "other" / "lake"
+    shared.mkdir(parents=True)
+    subprocess.run(["mount", "--bind", tmp_path / "lake" / "lake", shared], check=True)
+    try:
+        Millrace.start(other, "--stages", "bronze", wait=False)
+
+        def one_has_given_up():
+            payments.write(0.3)
+            return other.died() or lake.died()
+        wait_for(one_has_given_up, timeout=60, what="one of the two gives up")
+        loser = other if other.died() else lake
+        assert "another process writes this lake" in loser.tail()
+    finally:
+        other.kill()
+        subprocess.run(["umount", "-l", shared], check=True)
+    if lake.died():
+        lake.start()
+    payments.write(0.5)
+    lake.check()
+    await_answers(lake, shop)
+
+
+# --- a broker with rights, and one whose disk is full: each its own ---
+
+@pytest.fixture
+def strict():
+    it = Stack(tempfile.mkdtemp(prefix="millrace-kafka-", dir="/var/tmp"), "--sasl", "millrace:right")
+    try:
+        it.start("kafka")
+        yield it
+    finally:
+        it.end()
+
+
+def acl(broker, operations, create):
+    """All that the user needs, or nothing of it."""
+    admin = AdminClient({"bootstrap.servers": broker.address("kafka")})
+    bindings = [AclBinding(kind, name, ResourcePatternType.LITERAL, "User:millrace", "*", operation,
+                           AclPermissionType.ALLOW) for kind, name, operation in operations]
+    if create:
+        futures = admin.create_acls(bindings)
+    else:
+        futures = admin.delete_acls([AclBindingFilter(ResourceType.ANY, None, ResourcePatternType.ANY, "User:millrace",
+                                                      None, AclOperation.ANY, AclPermissionType.ANY)])
+    for future in futures.values():
+        future.result(timeout=30)
+
+
+EVERYTHING = [(ResourceType.TOPIC, "*", AclOperation.ALL), (ResourceType.TRANSACTIONAL_ID, "*", AclOperation.ALL),
+              (ResourceType.BROKER, "kafka-cluster", AclOperation.ALL), (ResourceType.GROUP, "*", AclOperation.ALL)]
+
+
+def test_authorisation_refused(tmp_path, shop, strict, prefix):
+    """Wrong password, no rights at the start, rights taken away meanwhile: named each time, and it goes on by itself
+    (a process that had to end goes on when it is started)."""
+    address = f"127.0.0.1:{strict.state['ports']['sasl']}"
+    login = ["--kafka.security.protocol", "SASL_PLAINTEXT", "--kafka.sasl.mechanism", "PLAIN", "--kafka.sasl.username",
+             "millrace", "--kafka.sasl.password"]
+    shoplib.load_sample(shop, orders=50)
+    wrong = Capture(tmp_path / "wrong", shop.address, address, prefix, *login, "wrong")
+    capture = Capture(tmp_path / "capture", shop.address, address, prefix, *login, "right")
+    lake = Lake(tmp_path / "lake", shop.address, strict.address("kafka"), prefix)
+    try:
+        wrong.start()
+        wait_for(lambda: "kafka.sasl.password" in wrong.tail(), timeout=60, what="the password is named")
+        wrong.kill()
+        capture.start()
+        wait_for(lambda: "kafka-acls" in capture.tail(), timeout=60, what="the missing rights are named")
+        acl(strict, EVERYTHING, True)
+        if capture.died():
+            capture.start()
+        lake.start()
+        lake.check()
+        payments = Payments(shop)
+        acl(strict, EVERYTHING, False)
+        seen = len(capture.tail(10**6))
+        payments.write(1)
+        wait_for(lambda: "kafka-acls" in capture.tail(10**6)[seen:], timeout=60, what="the rights that were taken away")
+        acl(strict, EVERYTHING, True)
+        payments.write(0.5)
+        if capture.died():
+            capture.start()
+        lake.check()
+        await_answers(lake, shop)
+    finally:
+        for program in (wrong, capture, lake):
+            program.kill()
+
+
+@needs_mount
+def test_disk_of_the_broker_is_full(tmp_path, shop, prefix):
+    """The broker stops itself then. Room is made, it is started again: nothing is lost, nothing twice."""
+    folder = tempfile.mkdtemp(prefix="millrace-kafka-", dir="/var/tmp")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200m", "none", folder], check=True)
+    it = Stack(folder)
+    try:
+        it.start("kafka")
+        capture = Capture(tmp_path / "capture", shop.address, it.address("kafka"), prefix)
+        lake = Lake(tmp_path / "lake", shop.address, it.address("kafka"), prefix)
+        try:
+            payments = both_start(capture, lake, shop)
+            fill = pathlib.Path(folder, "fill")
+            with open(fill, "wb") as f:
+                try:
+                    while True:
+                        f.write(bytes(1 << 20))
+                        f.flush()
+                except OSError:
+                    pass
+            payments.write(3)
+            wait_for(lambda: payments.write(0.3) or not runs(it) or "Kafka" in capture.tail(), timeout=60,
+                     what="the broker notices")
+            fill.unlink()
+            it.start("kafka")
+            payments.write(0.5)
+            if capture.died():
+                capture.start()
+            lake.check()
+            await_answers(lake, shop)
+            assert lake.alive()
+        finally:
+            capture.kill()
+            lake.kill()
+    finally:
+        it.stop()
+        if it.guard:
+            it.guard.kill()
+            it.guard.wait()
+        subprocess.run(["umount", "-l", folder], check=True)
+        os.rmdir(folder)

@@ -247,8 +247,26 @@ static void put_offsets(const struct bronze *b, struct delta_commit *c)
     }
 }
 
+/* What is gathered continues what the lake holds, or somebody else has taken it meanwhile. */
+static bool continues_offsets(const struct bronze *b, struct error *err)
+{
+    for (size_t i = 0; i < b->offset_count; i++) {
+        const struct change_offset *o = &b->offsets[i];
+        char *app = change_offset_app(OFFSET_NEXT, o->topic, o->partition);
+        int64_t next = delta_txn(b->table, app);
+        mem_free(app);
+        if (next != o->from)
+            return error_set(err, ERROR_FATAL,
+                             "bronze: the lake holds topic %s, partition %d, up to offset %lld, not %lld: another process "
+                             "writes this lake; stop one of them. Nothing of this one's is lost",
+                             o->topic, (int)o->partition, (long long)next, (long long)o->from);
+    }
+    return true;
+}
+
 static bool commit(struct bronze *b, struct error *err)
 {
+    if (!continues_offsets(b, err)) return false;
     struct delta_commit *c = delta_commit_begin(b->table, "STREAMING UPDATE");
     for (size_t i = 0; i < b->file_count; i++) delta_commit_add(c, &b->files[i], true);
     delta_commit_txn(c, BRONZE_APP_ID, (int64_t)b->end_lsn);

@@ -33,7 +33,9 @@ static void make_run_id(char *out, size_t size)
 static bool shut_out(const struct producer *p, struct kafka_producer *kafka, struct error *err)
 {
     if (kafka_producer_init(kafka, INIT_US, err)) return true;
-    if (err->kind != ERROR_RETRY) return false;
+    if (err->kind != ERROR_RETRY || !kafka_poll(kafka, 0, err)) return false; /* a refused password, perhaps */
+    const char *trouble = kafka_producer_trouble(kafka);
+    if (trouble) return error_set(err, ERROR_RETRY, "%s", trouble);
     return error_set(err, ERROR_RETRY,
                      "Kafka at %s does not answer; check that the brokers run and that `bootstrap_servers` names them",
                      p->config->bootstrap_servers);
