@@ -10,7 +10,7 @@
 #include <openssl/rand.h>
 #include <stdio.h>
 
-enum { WAIT_US = 100000, INIT_US = 10000000, COMMIT_US = 60000000, ABORT_US = 30000000, CLOSE_US = 2000000 };
+enum { TOGETHER_BYTES = 1 << 20, WAIT_US = 100000, INIT_US = 10000000, COMMIT_US = 60000000, ABORT_US = 30000000, CLOSE_US = 2000000 };
 
 static struct metric records_total = METRIC_COUNTER("millrace_kafka_produced_total", "Records acknowledged by Kafka");
 static struct metric commits_total =
@@ -253,12 +253,12 @@ static bool whole(const struct change_batch *batch)
     return batch && batch->transactions && !batch->partial && !batch->continues;
 }
 
-/* All transactions that wait, up to flush_bytes: the next commit carries them together. */
+/* The transactions that wait, up to a size that is worth a commit: the next one carries them together. */
 static struct change_batch *take_batch(struct producer *p)
 {
     struct queue *events = &p->flow->events;
     struct change_batch *batch = queue_pop(events, WAIT_US);
-    while (whole(batch) && batch->size_bytes < (size_t)p->config->flush_bytes && whole(queue_peek(events))) {
+    while (whole(batch) && batch->size_bytes < TOGETHER_BYTES && whole(queue_peek(events))) {
         struct change_batch *more = queue_pop(events, 0);
         change_batch_append(batch, more);
         change_batch_free(more);
