@@ -160,27 +160,28 @@ static void announce(struct consumer *c, struct told *t, const struct debezium_r
     t->schema_lsn = r->change.event_lsn;
 }
 
-/* A record without schema: the source's catalogue says what its columns are. */
-static bool describe(struct consumer *c, struct slice table, struct error *err)
+/* For records without schema: the source's catalogue says what their columns are. */
+static bool reach_source(struct consumer *c, const char *table, struct error *err)
 {
     if (!*c->config->source)
         return error_set(err, ERROR_CONFIG,
-                         "the records of table %.*s carry no schema: set value.converter.schemas.enable=true at the "
+                         "the records of table %s carry no schema: set value.converter.schemas.enable=true at the "
                          "connector, or name the `source`, whose catalogue tells the types",
-                         (int)table.len, table.data);
-    if (!c->source && !pg_connect(&c->source, c->config->source, PG_PLAIN, &c->flow->stopping, err)) return false;
-    char *name = mem_textn(table.data, table.len);
+                         table);
+    return c->source || pg_connect(&c->source, c->config->source, PG_PLAIN, &c->flow->stopping, err);
+}
+
+static bool describe(struct consumer *c, const char *table, struct error *err)
+{
     struct source_columns columns;
-    bool ok = source_columns_read(c->source, name, &columns, err);
-    if (ok) {
-        debezium_decoder_describe(c->decoder, name, columns.replica_identity, columns.items, columns.count);
-        source_columns_free(&columns);
-    } else {
+    if (!source_columns_read(c->source, table, &columns, err)) {
         pg_close(c->source);
         c->source = NULL;
+        return false;
     }
-    mem_free(name);
-    return ok;
+    debezium_decoder_describe(c->decoder, table, columns.replica_identity, columns.items, columns.count);
+    source_columns_free(&columns);
+    return true;
 }
 
 /* ---- copies */
@@ -366,9 +367,10 @@ static bool describe_again(struct consumer *c, const struct kafka_message *m, st
     uint64_t lsn = r->change.event_lsn;
     mem_free(table);
     if (r->kind == DEBEZIUM_CHANGE && lsn <= t->described_lsn) return true;
-    if (!describe(c, slice_of(t->table), err)) {
-        if (err->kind == ERROR_RETRY || !*c->config->source) return false;
-        *bad = *err; /* the table is gone, or may not be looked at: its records wait in quarantine */
+    if (!reach_source(c, t->table, err)) return false;
+    if (!describe(c, t->table, err)) {
+        if (err->kind == ERROR_RETRY) return false;
+        *bad = *err; /* the table is gone: its records wait in quarantine */
         *ok = false;
         return true;
     }
@@ -390,9 +392,9 @@ bool consumer_message(struct consumer *c, const struct kafka_message *m, struct 
     struct error bad = {0};
     if (m->offset < part->next) return true; /* given again */
     bool ok = debezium_decode(c->decoder, m->key, m->value, header(m, "__debezium.oldkey"), &r, &bad);
-    bool described = r.kind == DEBEZIUM_CHANGE && !r.undescribed.data;
-    bool other = ok && r.kind != DEBEZIUM_TOMBSTONE && of_another(c, &r);
-    if (ok && !other && !described && r.change.table.data && !describe_again(c, m, &r, &ok, &bad, err)) return false;
+    bool other = ok && of_another(c, &r);
+    bool unknown = r.kind == DEBEZIUM_UNDESCRIBED || (r.kind == DEBEZIUM_CHANGE && r.undescribed.data);
+    if (ok && !other && unknown && !describe_again(c, m, &r, &ok, &bad, err)) return false;
     if (!ok) {
         log_warn("consumer", "record cannot be read", "topic=%s partition=%d offset=%" PRId64 ": %s", m->topic,
                  (int)m->partition, m->offset, bad.text);
