@@ -1,8 +1,8 @@
 /* Questions to the cluster. The client is a consumer that never joins a group. Its isolation level makes the broker
  * answer with the last stable offset where the end of a partition is asked for (librdkafka sends the level with every
  * ListOffsets request; a function of its own for that came with 2.3). Where the end of all that is there is wanted,
- * a second client asks: what a transaction has written counts as soon as its commit is promised, which is before it
- * may be read. */
+ * a second client asks, made when it is first needed: what a transaction has written counts as soon as its commit is
+ * promised, which is before it may be read. */
 #include "net/kafka_int.h"
 
 #include "base/clock.h"
@@ -14,13 +14,14 @@ enum { AGAIN_US = 100000, CLOSE_MS = 100 };
 
 struct kafka_admin {
     struct kafka_client client; /* first: the opaque of all callbacks */
-    rd_kafka_t *uncommitted;
+    rd_kafka_t *uncommitted; /* NULL: not needed yet */
 };
 
-static bool open_uncommitted(struct kafka_admin *a, const rd_kafka_conf_t *like, struct error *err)
+static bool open_uncommitted(struct kafka_admin *a, struct error *err)
 {
     char reason[512];
-    rd_kafka_conf_t *conf = rd_kafka_conf_dup(like);
+    if (a->uncommitted) return true;
+    rd_kafka_conf_t *conf = rd_kafka_conf_dup(rd_kafka_conf(a->client.rk));
     rd_kafka_conf_set_error_cb(conf, NULL); /* nobody polls it: nothing may wait there */
     rd_kafka_conf_set_stats_cb(conf, NULL);
     if (rd_kafka_conf_set(conf, "statistics.interval.ms", "0", reason, sizeof reason) == RD_KAFKA_CONF_OK &&
@@ -35,12 +36,7 @@ bool kafka_admin_open(struct kafka_admin **out, const struct config *config, str
 {
     struct kafka_admin *a = mem_alloc(sizeof *a);
     rd_kafka_conf_t *conf = kafka_conf(&a->client, KAFKA_ADMIN, config, "millrace", err);
-    if (conf && !open_uncommitted(a, conf, err)) {
-        rd_kafka_conf_destroy(conf);
-        conf = NULL;
-    }
     if (!conf || !kafka_client_open(&a->client, KAFKA_ADMIN, conf, err)) {
-        if (a->uncommitted) rd_kafka_destroy_flags(a->uncommitted, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
         kafka_client_free(&a->client);
         mem_free(a);
         return false;
@@ -53,7 +49,7 @@ bool kafka_admin_open(struct kafka_admin **out, const struct config *config, str
 void kafka_admin_close(struct kafka_admin *a)
 {
     if (!a) return;
-    rd_kafka_destroy_flags(a->uncommitted, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    if (a->uncommitted) rd_kafka_destroy_flags(a->uncommitted, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
     rd_kafka_destroy_flags(a->client.rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
     kafka_client_free(&a->client);
     mem_free(a);
@@ -160,6 +156,7 @@ static int64_t offset_in(rd_kafka_topic_partition_list_t *list, const struct kaf
 static bool ask_bounds(struct kafka_admin *a, struct kafka_partitions *out, int64_t end, struct error *err)
 {
     if (!out->count) return true;
+    if (!open_uncommitted(a, err)) return false;
     rd_kafka_topic_partition_list_t *oldest = list_of(out, RD_KAFKA_OFFSET_BEGINNING);
     rd_kafka_topic_partition_list_t *ends = list_of(out, RD_KAFKA_OFFSET_END);
     bool well = ask_offsets(a, a->client.rk, oldest, end, err) && ask_offsets(a, a->uncommitted, ends, end, err);

@@ -90,6 +90,14 @@ bool kafka_abortable(const struct kafka_producer *p)
     return p->state == ABORTABLE;
 }
 
+/* Whatever the cause, such a client never works again: the error is for who opens another. */
+static void note_death(struct kafka_producer *p, struct error *err)
+{
+    if (!rd_kafka_fatal_error(p->client.rk, NULL, 0)) return;
+    p->state = DEAD;
+    err->kind = ERROR_FATAL;
+}
+
 /* True when no delivery has failed. */
 static bool check_deliveries(struct kafka_producer *p, struct error *err)
 {
@@ -99,10 +107,7 @@ static bool check_deliveries(struct kafka_producer *p, struct error *err)
         p->state = ABORTABLE;
     else
         p->failed = false;
-    if (rd_kafka_fatal_error(p->client.rk, NULL, 0)) {
-        p->state = DEAD;
-        err->kind = ERROR_FATAL;
-    }
+    note_death(p, err);
     return false;
 }
 
@@ -111,10 +116,7 @@ static bool check(struct kafka_producer *p, struct error *err)
 {
     if (!check_deliveries(p, err)) return false;
     if (kafka_due(&p->client, err)) return true;
-    if (rd_kafka_fatal_error(p->client.rk, NULL, 0)) {
-        p->state = DEAD;
-        err->kind = ERROR_FATAL;
-    }
+    note_death(p, err);
     return false;
 }
 
@@ -223,7 +225,7 @@ static bool fail_transaction(struct kafka_producer *p, rd_kafka_error_t *e, cons
         p->state = PENDING;
     }
     kafka_fail(&p->client, err, code, reason[0] ? reason : rd_kafka_error_string(e), "%s", what);
-    if (p->state == DEAD) err->kind = ERROR_FATAL; /* whatever the cause, this client never works again */
+    note_death(p, err);
     /* Not the transaction's own fault, but of what was to be written in it. */
     if (p->state == ABORTABLE && p->failed) *err = p->failure;
     rd_kafka_error_destroy(e);

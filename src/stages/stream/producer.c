@@ -10,7 +10,8 @@
 #include <openssl/rand.h>
 #include <stdio.h>
 
-enum { TOGETHER_BYTES = 1 << 20, WAIT_US = 100000, INIT_US = 10000000, COMMIT_US = 60000000, ABORT_US = 30000000, CLOSE_US = 2000000 };
+enum { TOGETHER_BYTES = 1 << 20 };
+enum { WAIT_US = 100000, INIT_US = 10000000, COMMIT_US = 60000000, ABORT_US = 30000000, CLOSE_US = 2000000 };
 
 static struct metric records_total = METRIC_COUNTER("millrace_kafka_produced_total", "Records acknowledged by Kafka");
 static struct metric commits_total =
@@ -130,7 +131,7 @@ static bool begin(struct producer *p, struct error *err)
 }
 
 /* The outcome of a commit that ran out of time is not known: it is asked for again until it is. Only then does the
- * other producer begin: what it writes comes after in every partition, and is seen after. */
+ * next producer begin: what it writes comes after in every partition, and is seen after. */
 static bool commit(struct producer *p, struct error *err)
 {
     p->committing = true;

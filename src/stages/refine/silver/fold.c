@@ -338,6 +338,11 @@ static bool is_past(const struct range_work *w, const struct entry *e, const str
            e->raw.ordinal == c->ordinal && slice_equal(e->raw.after, c->after);
 }
 
+static bool is_repeat(const struct range_work *w, const struct entry *e, const struct change *c)
+{
+    return (e->exists && position_compare(&e->raw, c) >= 0) || (c->topic.data && is_past(w, e, c));
+}
+
 /* The row under the old key is still the one that moved away. Through Kafka a later one may have arrived before. */
 static bool is_left(const struct entry *old, const struct change *c)
 {
@@ -355,7 +360,7 @@ static bool fold_image_event(struct range_work *w, const struct change *c, struc
         return false;
     struct slice after;
     const struct slice first = first_key(w, old ? old : e);
-    bool repeat = (e->exists && position_compare(&e->raw, c) >= 0) || (c->topic.data && is_past(w, e, c));
+    bool repeat = is_repeat(w, e, c);
     if (!repeat && !fold_image(w, c, old ? old : e, &after, err)) return false;
     if (old && is_left(old, c)) fold_remove(w, old, c, CHANGE_DELETE);
     if (repeat) {
@@ -372,7 +377,7 @@ static bool fold_delete_event(struct range_work *w, const struct change *c, stru
     struct entry *e;
     struct slice key = c->key.data ? c->key : c->old_key;
     if (!range_entry(w, key, &e, err)) return false;
-    if ((c->topic.data && is_past(w, e, c)) || (e->exists && position_compare(&e->raw, c) >= 0))
+    if (is_repeat(w, e, c))
         w->repeats++;
     else
         fold_remove(w, e, c, CHANGE_DELETE);
